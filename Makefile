@@ -1,0 +1,34 @@
+# What people and CI type. Anything with an `if` lives in tools/.
+.PHONY: run test lint docs bench compose-test clean
+
+# A cluster of three nodes in one process, REST on :9999. Nothing but protoc is needed.
+run:
+	@tools/need cc protoc
+	@cargo build --release --quiet -p cached -p cachectl || cargo build --release -p cached -p cachectl
+	@target/release/cached dev $(ARGS)
+
+# Everything, against real etcd.
+test:
+	@tools/need cc protoc etcd curl
+	@CACHED_REQUIRE_ETCD=1 tools/test
+
+lint:
+	@tools/need cc protoc
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+docs:
+	@tools/need cc protoc
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The table of docs/benchmarks.md.
+bench:
+	@tools/need cc protoc etcd wrk h2load
+	@tools/bench
+
+# docker compose: up, the quick start, one container killed.
+compose-test:
+	@tools/compose-test
+
+clean:
+	cargo clean

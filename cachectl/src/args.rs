@@ -1,0 +1,489 @@
+//! The command line as it is typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Reads, writes and runs cached clusters.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "cachectl", version, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Where and how, for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cachectl set greeting hello --ttl 10m
+  cachectl get greeting
+  cachectl nodes
+  cachectl --etcd localhost:2379 status --wait 30s
+
+Exit codes: 0 ok · 1 failure · 2 usage · 3 key or node not found · 4 unreachable ·
+5 timeout · 6 conflict · 7 refused · 8 ended with failures · 10 unhealthy · 130 interrupted";
+
+/// Settings of every command: flags win over CACHECTL_* variables, those over the
+/// context file.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// A cluster described in the context file [default: its `current`].
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "CACHECTL_CONTEXT",
+        help_heading = "Global options"
+    )]
+    pub context: Option<String>,
+    /// A node or gateway; repeat for several, which are tried at once [default: http://127.0.0.1:8001].
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "CACHECTL_ENDPOINT",
+        value_delimiter = ',',
+        help_heading = "Global options"
+    )]
+    pub endpoint: Vec<String>,
+    /// etcd: finds the nodes, and shows the cluster even when no node answers.
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        env = "CACHECTL_ETCD",
+        value_delimiter = ',',
+        help_heading = "Global options"
+    )]
+    pub etcd: Vec<String>,
+    /// The cluster's name in etcd [default: default].
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "CACHECTL_CLUSTER",
+        help_heading = "Global options"
+    )]
+    pub cluster: Option<String>,
+    /// How to print.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        env = "CACHECTL_OUTPUT",
+        default_value = "table",
+        help_heading = "Global options"
+    )]
+    pub output: Format,
+    /// Bound of one request.
+    #[arg(long, global = true, value_name = "TIME", env = "CACHECTL_TIMEOUT", value_parser = humantime::parse_duration, default_value = "5s", help_heading = "Global options")]
+    pub timeout: Duration,
+    /// Colour, decided for each stream; NO_COLOR turns it off as well.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        env = "CACHECTL_COLOR",
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
+    pub color: Color,
+    /// No messages on standard error but errors.
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub quiet: bool,
+    /// Answer yes to questions about moderate changes.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub yes: bool,
+    /// Answer the question for a name about severe changes.
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    pub confirm: Option<String>,
+    /// Never ask: fail and name the flag that would answer.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub no_input: bool,
+    /// File that holds the token to show.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CACHECTL_TOKEN_FILE",
+        help_heading = "Global options"
+    )]
+    pub token_file: Option<PathBuf>,
+    /// PEM file of the authority that signed the nodes' certificates.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CACHECTL_TLS_CA",
+        help_heading = "Global options"
+    )]
+    pub tls_ca: Option<PathBuf>,
+    /// PEM file of the certificate to show.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CACHECTL_TLS_CERT",
+        requires = "tls_key",
+        help_heading = "Global options"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of that certificate's key.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CACHECTL_TLS_KEY",
+        requires = "tls_cert",
+        help_heading = "Global options"
+    )]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// How results are printed. Field names of the machine formats are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people; fits the terminal.
+    Table,
+    /// The same with every column.
+    Wide,
+    /// One document.
+    Json,
+    /// One line per record.
+    Jsonl,
+    /// One document.
+    Yaml,
+    /// One line per record, tab separated, no header.
+    Plain,
+    /// Names only.
+    Name,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What can be done.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Read a key's value.
+    #[command(
+        after_help = "Examples:\n  cachectl get user:4411 -g users\n  cachectl get --meta user:4411 -o json\n\nExit codes: 0 found · 3 not there · 4 unreachable · 5 timeout"
+    )]
+    Get(Get),
+    /// Write a key's value.
+    #[command(
+        after_help = "Examples:\n  cachectl set user:4411 '{\"name\":\"Ann\"}' --ttl 10m\n  cachectl set photo @photo.png --nx\n\nExit codes: 0 written · 6 the condition did not hold · 4 unreachable · 5 timeout"
+    )]
+    Set(Set),
+    /// Remove keys.
+    #[command(
+        after_help = "Examples:\n  cachectl delete user:4411 -g users\n  cachectl delete a b c\n\nExit codes: 0 all removed · 3 one was not there · 4 unreachable · 5 timeout"
+    )]
+    Delete(Delete),
+    /// Show where a key lives.
+    #[command(
+        after_help = "Examples:\n  cachectl locate user:4411\n  cachectl locate user:4411 --explain\n\nExit codes: 0 ok · 4 unreachable"
+    )]
+    Locate(Locate),
+    /// Is the cluster well, and if not, why?
+    #[command(
+        after_help = "Examples:\n  cachectl status --exit-code\n  cachectl status --wait 30s\n\nExit codes: 0 ok · 10 unhealthy (with --exit-code, or after --wait) · 4 unreachable"
+    )]
+    Status(Status),
+    /// The members: state, share, keys, memory.
+    #[command(
+        after_help = "Examples:\n  cachectl nodes\n  cachectl nodes n1 -o json\n\nExit codes: 0 ok · 3 no such node · 4 unreachable"
+    )]
+    Nodes(Nodes),
+    /// Who owns what.
+    #[command(
+        after_help = "Examples:\n  cachectl ring\n  cachectl ring --as bar --width 64\n\nExit codes: 0 ok · 4 unreachable"
+    )]
+    Ring(Ring),
+    /// Counters by node or group.
+    #[command(
+        after_help = "Examples:\n  cachectl stats\n  cachectl stats n1 --by group\n\nExit codes: 0 ok · 3 no such node · 4 unreachable"
+    )]
+    Stats(Stats),
+    /// Who refuses to attempt whom, and entries made by hand.
+    #[command(
+        subcommand_required = false,
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  cachectl blacklist\n  cachectl blacklist add n2 --ttl 10m --reason 'disk swap'\n\nExit codes: 0 ok · 3 no such node or entry · 4 unreachable · 6 the last one that is not listed"
+    )]
+    Blacklist(Blacklist),
+    /// Namespaces with limits of their own.
+    #[command(
+        subcommand_required = false,
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  cachectl groups create users --max-bytes 1GiB --ttl 10m\n  cachectl groups flush users --confirm users\n\nExit codes: 0 ok · 3 no such group · 6 exists with other settings · 8 some nodes failed"
+    )]
+    Groups(Groups),
+    /// This program's version, and the nodes'.
+    #[command(
+        after_help = "Examples:\n  cachectl version\n  cachectl version -o json\n\nExit codes: 0 ok"
+    )]
+    Version,
+}
+
+/// How keys are written on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum KeyEncoding {
+    /// As typed.
+    #[default]
+    Utf8,
+    /// Two hexadecimal digits per byte.
+    Hex,
+    /// Base64 with padding.
+    Base64,
+}
+
+/// Which key of which group.
+#[derive(Clone, Debug, Args)]
+pub struct InGroup {
+    /// Group [default: the cluster's own].
+    #[arg(short, long, value_name = "GROUP", env = "CACHECTL_GROUP")]
+    pub group: Option<String>,
+    /// How keys are written here.
+    #[arg(long, value_enum, value_name = "ENCODING", default_value = "utf8")]
+    pub key_encoding: KeyEncoding,
+}
+
+/// `get`.
+#[derive(Clone, Debug, Args)]
+pub struct Get {
+    /// The key.
+    pub key: String,
+    /// Where.
+    #[command(flatten)]
+    pub place: InGroup,
+    /// Version, size and time to live instead of the value.
+    #[arg(long)]
+    pub meta: bool,
+    /// A miss stays a miss, also where a getter could load it.
+    #[arg(long)]
+    pub no_load: bool,
+}
+
+/// `set`.
+#[derive(Clone, Debug, Args)]
+pub struct Set {
+    /// The key.
+    pub key: String,
+    /// The value; `-` reads standard input, `@FILE` a file.
+    #[arg(default_value = "-")]
+    pub value: String,
+    /// Where.
+    #[command(flatten)]
+    pub place: InGroup,
+    /// Time to live.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub ttl: Option<Duration>,
+    /// Only if there is no entry.
+    #[arg(long, conflicts_with_all = ["xx", "if_version"])]
+    pub nx: bool,
+    /// Only if there is an entry.
+    #[arg(long, conflicts_with = "if_version")]
+    pub xx: bool,
+    /// Only if the entry has this version.
+    #[arg(long, value_name = "VERSION")]
+    pub if_version: Option<String>,
+}
+
+/// `delete`.
+#[derive(Clone, Debug, Args)]
+pub struct Delete {
+    /// The keys.
+    #[arg(required = true, value_name = "KEY")]
+    pub keys: Vec<String>,
+    /// Where.
+    #[command(flatten)]
+    pub place: InGroup,
+}
+
+/// `locate`.
+#[derive(Clone, Debug, Args)]
+pub struct Locate {
+    /// The key.
+    pub key: String,
+    /// Where.
+    #[command(flatten)]
+    pub place: InGroup,
+    /// Also epoch, virtual node, the next on the ring, and the entry itself.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// `status`.
+#[derive(Clone, Debug, Args)]
+pub struct Status {
+    /// End with 10 when unhealthy.
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Wait so long for health; 10 if it does not come.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub wait: Option<Duration>,
+}
+
+/// `nodes`.
+#[derive(Clone, Debug, Args)]
+pub struct Nodes {
+    /// Only this one.
+    pub node: Option<String>,
+}
+
+/// How `ring` draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum RingAs {
+    /// A line per node.
+    #[default]
+    Table,
+    /// One line of letters.
+    Bar,
+    /// A circle of letters.
+    Circle,
+    /// A line per run of slots.
+    Ranges,
+}
+
+/// `ring`.
+#[derive(Clone, Debug, Args)]
+pub struct Ring {
+    /// How to draw it.
+    #[arg(long = "as", value_enum, value_name = "SHAPE", default_value = "table")]
+    pub shape: RingAs,
+    /// Width of the bar in characters.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(8..=512))]
+    pub width: u16,
+}
+
+/// What `stats` has a line for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum StatsBy {
+    /// Each node.
+    #[default]
+    Node,
+    /// Each group.
+    Group,
+}
+
+/// `stats`.
+#[derive(Clone, Debug, Args)]
+pub struct Stats {
+    /// Only this node.
+    pub node: Option<String>,
+    /// What a line stands for.
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "node")]
+    pub by: StatsBy,
+}
+
+/// `blacklist`.
+#[derive(Clone, Debug, Args)]
+pub struct Blacklist {
+    /// What to do; without it, list.
+    #[command(subcommand)]
+    pub command: Option<BlacklistCommand>,
+}
+
+/// What can be done with the blacklist.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BlacklistCommand {
+    /// Every entry: each node's own, and those made by hand.
+    List,
+    /// Nobody attempts this node for a while. Its slots stay its own.
+    Add {
+        /// Whom.
+        node: String,
+        /// For how long.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+        ttl: Duration,
+        /// Why, for the others.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Take an entry made by hand back.
+    Remove {
+        /// Whom.
+        node: String,
+    },
+}
+
+/// `groups`.
+#[derive(Clone, Debug, Args)]
+pub struct Groups {
+    /// What to do; without it, list.
+    #[command(subcommand)]
+    pub command: Option<GroupsCommand>,
+}
+
+/// What can be done with groups.
+#[derive(Clone, Debug, Subcommand)]
+pub enum GroupsCommand {
+    /// Every group.
+    List,
+    /// A new group.
+    Create {
+        /// Its name.
+        name: String,
+        /// Bound over the whole cluster [default: the nodes' memory].
+        #[arg(long, value_name = "SIZE")]
+        max_bytes: Option<bytesize::ByteSize>,
+        /// Time to live of entries written without one [default: none].
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        ttl: Option<Duration>,
+    },
+    /// One group's settings.
+    Describe {
+        /// Its name.
+        name: String,
+    },
+    /// Remove every entry of a group, on every node. Asks for the group's name.
+    Flush {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_two_examples_and_its_exit_codes() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().unwrap_or_default().to_string();
+            assert!(
+                help.matches("\n  cachectl ").count() >= 2,
+                "{}",
+                command.get_name()
+            );
+            assert!(help.contains("Exit codes: 0 "), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What commands do: one file per noun; each answers a report and prints nothing.
+
+pub mod blacklist;
+pub mod data;
+pub mod groups;
+pub mod nodes;
+pub mod ring;
+pub mod stats;
+pub mod status;
+pub mod version;
+
+use cached_client::topology::Topology;
+use cached_client::topology::etcd::{EtcdPicture, read_etcd};
+use cached_client::{Admin, Client, Error as ClientError};
+
+use crate::args::{Command, Global};
+use crate::error::{CliError, Code};
+use crate::output::{Output, Report};
+use crate::settings::Settings;
+
+/// One run of the tool: how to reach the cluster, and where words go.
+#[derive(Debug)]
+pub struct Session {
+    /// How to reach the cluster.
+    pub settings: Settings,
+    /// Where words go.
+    pub output: Output,
+    /// The flags of every command.
+    pub global: Global,
+}
+
+/// The cluster's shape, and who told it.
+#[derive(Clone, Debug)]
+pub enum Picture {
+    /// A node's or gateway's view.
+    Node {
+        /// Who.
+        endpoint: String,
+        /// Its view.
+        topology: Topology,
+    },
+    /// What etcd holds: no node answered.
+    Etcd(Box<EtcdPicture>),
+}
+
+impl Picture {
+    /// Members and rows.
+    pub fn topology(&self) -> &Topology {
+        match self {
+            Self::Node { topology, .. } => topology,
+            Self::Etcd(picture) => &picture.topology,
+        }
+    }
+}
+
+/// Carries out a command.
+pub async fn run(session: &Session, command: &Command) -> Result<Report, CliError> {
+    match command {
+        Command::Get(args) => data::get(session, args).await,
+        Command::Set(args) => data::set(session, args).await,
+        Command::Delete(args) => data::delete(session, args).await,
+        Command::Locate(args) => data::locate(session, args).await,
+        Command::Status(args) => status::status(session, args).await,
+        Command::Nodes(args) => nodes::nodes(session, args).await,
+        Command::Ring(args) => ring::ring(session, args).await,
+        Command::Stats(args) => stats::stats(session, args).await,
+        Command::Blacklist(args) => blacklist::blacklist(session, args).await,
+        Command::Groups(args) => groups::groups(session, args).await,
+        Command::Version => version::version(session).await,
+    }
+}
+
+impl Session {
+    /// A client that knows the topology.
+    pub async fn client(&self) -> Result<Client, CliError> {
+        Ok(Client::connect(self.settings.options.clone()).await?)
+    }
+
+    /// Operators' calls: to the endpoints named, else to the members that etcd knows.
+    pub async fn admin(&self) -> Result<Admin, CliError> {
+        let mut endpoints = self.settings.endpoints.clone();
+        if endpoints.is_empty()
+            && let Some(seed) = &self.settings.etcd
+        {
+            let members = read_etcd(seed).await?.members;
+            endpoints = members.into_iter().map(|member| member.address).collect();
+        }
+        if endpoints.is_empty() {
+            return Err(CliError::new(
+                Code::Unreachable,
+                "etcd knows of no member that could answer",
+            ));
+        }
+        let options = &self.settings.options;
+        Ok(Admin::new(
+            options.connect.clone(),
+            &endpoints,
+            options.timeout,
+        )?)
+    }
+
+    /// The cluster's shape from any node; from etcd when none answers and etcd is named.
+    pub async fn picture(&self) -> Result<Picture, CliError> {
+        let asked = match self.admin().await {
+            Ok(admin) => admin.topology().await.map_err(CliError::from),
+            Err(error) => Err(error),
+        };
+        let Err(error) = asked else {
+            let answered = asked?;
+            self.source(&answered.endpoint, answered.value.layout);
+            return Ok(Picture::Node {
+                endpoint: answered.endpoint,
+                topology: answered.value,
+            });
+        };
+        let Some(seed) = self
+            .settings
+            .etcd
+            .as_ref()
+            .filter(|_| error.code == Code::Unreachable || error.code == Code::Timeout)
+        else {
+            return Err(error);
+        };
+        let picture = read_etcd(seed).await?;
+        self.output.note(&format!(
+            "no node answers ({}); this is what etcd holds",
+            error.message
+        ));
+        Ok(Picture::Etcd(Box::new(picture)))
+    }
+
+    /// Says who answered, for people.
+    pub fn source(&self, endpoint: &str, layout: u64) {
+        let context = self.settings.context.as_ref();
+        let context = context
+            .map(|name| format!("context {name} · "))
+            .unwrap_or_default();
+        self.output
+            .note(&format!("{context}{endpoint} answered · layout {layout}"));
+    }
+
+    /// Asks before a severe change: the name must be typed, or given with `--confirm`.
+    pub fn confirm_name(
+        &self,
+        what: &str,
+        name: &str,
+        given: Option<&str>,
+        no_input: bool,
+    ) -> Result<(), CliError> {
+        if let Some(given) = given {
+            if given == name {
+                return Ok(());
+            }
+            return Err(CliError::usage(format!(
+                "--confirm {given:?} is not {name:?}"
+            )));
+        }
+        let question = format!("{what} Type {name} to go on:");
+        match (!no_input).then(|| self.output.ask(&question)).flatten() {
+            Some(answer) if answer == name => Ok(()),
+            Some(_) => Err(CliError::new(
+                Code::Refused,
+                "not confirmed; nothing was done",
+            )),
+            None => Err(CliError::usage(format!(
+                "{what} Nobody can be asked here: say --confirm {name}"
+            ))),
+        }
+    }
+}
+
+/// Who asks, for the records that others read: `user@host`.
+pub fn operator() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() {
+        "localhost"
+    } else {
+        host.trim()
+    };
+    format!("{}@{host}", user.unwrap_or_else(|_| "unknown".to_owned()))
+}
+
+/// Whether nobody answered, so that etcd may be read instead.
+pub fn unreachable(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Unreachable(_) | ClientError::Lost { .. }
+    )
+}

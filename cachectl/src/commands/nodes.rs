@@ -1,0 +1,234 @@
+//! `nodes`: the members, with what each says of itself.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cached_client::admin::NodeStats;
+use cached_client::topology::{Member, Topology};
+use serde_json::{Value, json};
+
+use super::{Picture, Session};
+use crate::args;
+use crate::error::{CliError, Code};
+use crate::output::table::{Table, number, text};
+use crate::output::{Body, Report};
+use crate::units;
+
+/// `nodes`.
+pub async fn nodes(session: &Session, args: &args::Nodes) -> Result<Report, CliError> {
+    let picture = session.picture().await?;
+    let stats = match &picture {
+        Picture::Node { .. } => match session.admin().await?.stats(false).await {
+            Ok(answered) => answered.value,
+            Err(error) => {
+                session
+                    .output
+                    .note(&format!("counters are missing: {error}"));
+                Vec::new()
+            }
+        },
+        Picture::Etcd(_) => Vec::new(),
+    };
+    let topology = picture.topology();
+    let wanted = |member: &&Member| match &args.node {
+        Some(name) => member.id.name.as_str() == name,
+        None => true,
+    };
+    let members: Vec<&Member> = topology.members.iter().filter(wanted).collect();
+    if let (Some(name), true) = (&args.node, members.is_empty()) {
+        let known: Vec<&str> = topology
+            .members
+            .iter()
+            .map(|member| member.id.name.as_str())
+            .collect();
+        let message = format!("no node is named {name}; there are {}", known.join(", "));
+        return Err(CliError::new(Code::NotFound, message));
+    }
+    let stats: BTreeMap<&str, &NodeStats> = stats
+        .iter()
+        .map(|node| (node.incarnation.as_str(), node))
+        .collect();
+    Ok(report(topology, &members, &stats, now()))
+}
+
+fn report(
+    topology: &Topology,
+    members: &[&Member],
+    stats: &BTreeMap<&str, &NodeStats>,
+    now: Duration,
+) -> Report {
+    let mut table = Table::new([
+        text("NODE"),
+        text("STATE"),
+        text("ADDRESS").rank(2),
+        number("OWNS"),
+        number("KEYS").rank(1),
+        number("MEM").rank(1),
+        number("HIT%").rank(3),
+        number("EVICTED").rank(5),
+        number("AGE").rank(4),
+        number("SLOTS").wide(),
+        number("WEIGHT").wide(),
+        text("ZONE").wide(),
+        text("VERSION").wide(),
+        text("INCARNATION").wide(),
+        text("DETAIL").rank(6),
+    ]);
+    let slots = topology.owners.len() as u64;
+    let mut items = Vec::new();
+    for member in members {
+        let inc = member.id.inc.to_string();
+        let stats = stats.get(inc.as_str()).copied();
+        table.row(cells(member, stats, slots, now));
+        items.push(member_json(member, stats, slots));
+    }
+    let json = json!({"kind": "nodes", "layout": topology.layout, "items": items});
+    Report {
+        body: Body::Table(table),
+        json,
+    }
+}
+
+fn cells(member: &Member, stats: Option<&NodeStats>, slots: u64, now: Duration) -> Vec<String> {
+    let state = match member.state {
+        Some(state) => state.to_string(),
+        None => format!(
+            "DOWN {}",
+            units::age(Duration::from_millis(member.down_for_ms))
+        ),
+    };
+    let known = stats.filter(|stats| stats.error.is_none());
+    let number = |see: &dyn Fn(&NodeStats) -> String| known.map_or("?".to_owned(), see);
+    let age = match member.state {
+        Some(_) => units::age(now.saturating_sub(Duration::from_millis(member.started_ms))),
+        None => "-".to_owned(),
+    };
+    let mut detail = member.detail.clone();
+    if let Some(error) = stats.and_then(|stats| stats.error.as_ref()) {
+        detail = format!("no counters: {error}");
+    }
+    let or_dash = |text: &str| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    vec![
+        member.id.name.to_string(),
+        state,
+        or_dash(&member.address),
+        units::percent(member.slots.into(), slots),
+        number(&|stats| units::count(total(stats).keys)),
+        number(&|stats| units::percent(stats.memory_used_bytes, stats.memory_limit_bytes)),
+        number(&|stats| {
+            let sum = total(stats);
+            units::percent(sum.hits, sum.hits + sum.misses)
+                .trim_end_matches('%')
+                .to_owned()
+        }),
+        number(&|stats| units::count(total(stats).evictions)),
+        age,
+        member.slots.to_string(),
+        member.weight.to_string(),
+        or_dash(&member.zone),
+        or_dash(&member.version),
+        member.id.inc.to_string(),
+        or_dash(&detail),
+    ]
+}
+
+#[derive(Default)]
+struct Total {
+    keys: u64,
+    hits: u64,
+    misses: u64,
+    evictions: u64,
+}
+
+fn total(stats: &NodeStats) -> Total {
+    stats
+        .groups
+        .iter()
+        .fold(Total::default(), |sum, group| Total {
+            keys: sum.keys + group.keys,
+            hits: sum.hits + group.hits,
+            misses: sum.misses + group.misses,
+            evictions: sum.evictions + group.evictions,
+        })
+}
+
+fn member_json(member: &Member, stats: Option<&NodeStats>, slots: u64) -> Value {
+    let mut json = json!({
+        "name": member.id.name.to_string(),
+        "incarnation": member.id.inc.to_string(),
+        "state": member.state.map_or("down".to_owned(), |state| state.to_string()),
+        "address": member.address,
+        "slots": member.slots,
+        "owns": f64::from(member.slots) / slots as f64,
+        "weight": member.weight,
+        "zone": member.zone,
+        "version": member.version,
+        "started_ms": member.started_ms,
+        "down_for_ms": member.down_for_ms,
+        "detail": member.detail,
+    });
+    match stats {
+        Some(stats) if stats.error.is_none() => json["stats"] = super::stats::node_json(stats),
+        Some(stats) => json["error"] = stats.error.clone().unwrap_or_default().into(),
+        None => json["error"] = "not asked".into(),
+    }
+    json
+}
+
+fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cached_client::records::MemberState;
+    use cached_client::types::{Incarnation, MemberId, NodeName};
+
+    fn member(name: &str, state: Option<MemberState>) -> Member {
+        Member {
+            id: MemberId {
+                name: NodeName::new(name).unwrap(),
+                inc: Incarnation(7),
+            },
+            address: state.map_or(String::new(), |_| "127.0.0.1:8001".to_owned()),
+            state,
+            weight: 1,
+            zone: String::new(),
+            version: "0.1.0".to_owned(),
+            started_ms: 0,
+            slots: 8192,
+            down_for_ms: 42_000,
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_dead_stay_visible_and_unknown_numbers_are_marked() {
+        let down = cells(&member("n5", None), None, 16_384, Duration::from_secs(60));
+        assert_eq!(
+            down[..5],
+            ["n5", "DOWN 42s", "-", "50.0%", "?"].map(str::to_owned)
+        );
+        let up = cells(
+            &member("n1", Some(MemberState::Up)),
+            None,
+            16_384,
+            Duration::from_secs(60),
+        );
+        assert_eq!((up[1].as_str(), up[8].as_str()), ("up", "1m"));
+        let json = member_json(&member("n5", None), None, 16_384);
+        assert_eq!(
+            (&json["state"], &json["error"]),
+            (&json!("down"), &json!("not asked"))
+        );
+    }
+}

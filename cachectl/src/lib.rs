@@ -1,0 +1,12 @@
+//! The operator's tool for cached clusters.
+//!
+//! Reading order: [`args`] (what is typed), [`settings`] (how the cluster is
+//! reached), [`commands`] (what is done), [`output`] (the only place that prints),
+//! [`error`] (exit codes).
+
+pub mod args;
+pub mod commands;
+pub mod error;
+pub mod output;
+pub mod settings;
+pub mod units;

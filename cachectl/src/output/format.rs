@@ -1,0 +1,152 @@
+//! One report in every format. Pure.
+
+use serde_json::{Value, json};
+
+use super::{Body, Report};
+use crate::args::Format;
+use crate::error::{CliError, Code};
+
+/// Version of the field names in the machine formats.
+pub const API_VERSION: &str = "v1";
+
+/// The bytes to print.
+pub fn render(
+    report: &Report,
+    format: Format,
+    width: Option<usize>,
+    color: bool,
+) -> Result<Vec<u8>, CliError> {
+    Ok(match format {
+        Format::Table => people(&report.body, false, width, color),
+        Format::Wide => people(&report.body, true, width, color),
+        Format::Json => lines([pretty(&versioned(&report.json))?]),
+        Format::Jsonl => lines(records(&report.json).iter().map(Value::to_string)),
+        Format::Yaml => yaml(&versioned(&report.json))?.into_bytes(),
+        Format::Plain => plain(&report.body),
+        Format::Name => names(report),
+    })
+}
+
+fn people(body: &Body, wide: bool, width: Option<usize>, color: bool) -> Vec<u8> {
+    match body {
+        Body::Table(table) => table.render(wide, width, color).into_bytes(),
+        Body::Text(text) => text.clone().into_bytes(),
+        Body::Raw(bytes) => {
+            let mut bytes = bytes.clone();
+            // A prompt belongs on a line of its own; a pipe gets the bytes alone.
+            if width.is_some() && !bytes.ends_with(b"\n") {
+                bytes.push(b'\n');
+            }
+            bytes
+        }
+    }
+}
+
+/// Puts the version first.
+fn versioned(json: &Value) -> Value {
+    let mut document = serde_json::Map::from_iter([("apiVersion".to_owned(), json!(API_VERSION))]);
+    match json {
+        Value::Object(fields) => document.extend(fields.clone()),
+        other => drop(document.insert("value".to_owned(), other.clone())),
+    }
+    Value::Object(document)
+}
+
+/// The records of a document: its items, or itself.
+fn records(json: &Value) -> Vec<Value> {
+    match json.get("items").and_then(Value::as_array) {
+        Some(items) => items.iter().map(versioned).collect(),
+        None => vec![versioned(json)],
+    }
+}
+
+fn plain(body: &Body) -> Vec<u8> {
+    match body {
+        Body::Table(table) => lines(table.rows.iter().map(|row| {
+            row.iter()
+                .map(|cell| cell.replace(['\t', '\n'], " "))
+                .collect::<Vec<_>>()
+                .join("\t")
+        })),
+        Body::Text(text) => text.clone().into_bytes(),
+        Body::Raw(bytes) => bytes.clone(),
+    }
+}
+
+fn names(report: &Report) -> Vec<u8> {
+    match &report.body {
+        Body::Table(table) => lines(table.rows.iter().map(|row| row[0].clone())),
+        Body::Text(_) | Body::Raw(_) => {
+            let name = report.json.get("name").or_else(|| report.json.get("key"));
+            lines(name.and_then(Value::as_str).map(str::to_owned))
+        }
+    }
+}
+
+fn lines(lines: impl IntoIterator<Item = String>) -> Vec<u8> {
+    lines
+        .into_iter()
+        .flat_map(|line| (line + "\n").into_bytes())
+        .collect()
+}
+
+fn pretty(json: &Value) -> Result<String, CliError> {
+    serde_json::to_string_pretty(json)
+        .map_err(|error| CliError::new(Code::Failure, error.to_string()))
+}
+
+fn yaml(json: &Value) -> Result<String, CliError> {
+    serde_yaml_ng::to_string(json).map_err(|error| CliError::new(Code::Failure, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::table::{Table, number, text};
+
+    fn sample() -> Report {
+        let mut table = Table::new([text("NODE"), number("KEYS")]);
+        table.row(["n1".to_owned(), "1".to_owned()]);
+        table.row(["n2".to_owned(), "2".to_owned()]);
+        let items = json!([{"name": "n1", "keys": 1}, {"name": "n2", "keys": 2}]);
+        Report {
+            body: Body::Table(table),
+            json: json!({"kind": "nodes", "items": items}),
+        }
+    }
+
+    fn shown(format: Format) -> String {
+        String::from_utf8(render(&sample(), format, None, false).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_format_holds_the_same() {
+        assert_eq!(shown(Format::Table), "NODE  KEYS\nn1       1\nn2       2\n");
+        assert_eq!(shown(Format::Plain), "n1\t1\nn2\t2\n");
+        assert_eq!(shown(Format::Name), "n1\nn2\n");
+        let jsonl = "{\"apiVersion\":\"v1\",\"keys\":1,\"name\":\"n1\"}\n";
+        assert!(
+            shown(Format::Jsonl).starts_with(jsonl),
+            "{}",
+            shown(Format::Jsonl)
+        );
+        assert!(shown(Format::Json).starts_with("{\n  \"apiVersion\": \"v1\""));
+        assert!(shown(Format::Yaml).starts_with("apiVersion: v1\n"));
+    }
+
+    #[test]
+    fn raw_bytes_stay_as_they_are_when_piped() {
+        let report = Report {
+            body: Body::Raw(vec![0, 255]),
+            json: json!({}),
+        };
+        assert_eq!(
+            render(&report, Format::Table, None, false).unwrap(),
+            [0, 255]
+        );
+        assert_eq!(
+            render(&report, Format::Table, Some(80), false).unwrap(),
+            [0, 255, b'\n']
+        );
+    }
+}

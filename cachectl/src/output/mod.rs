@@ -1,0 +1,119 @@
+//! The only place that prints: results to standard output, words to standard error.
+
+pub mod format;
+pub mod table;
+
+use std::io::{IsTerminal, Write};
+
+use serde_json::Value;
+
+use crate::args::{Color, Format, Global};
+use crate::error::CliError;
+use table::Table;
+
+/// What a command has to say: the same content for people and for machines.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Lines for people.
+    pub body: Body,
+    /// One document for machines; an object whose `items`, if it has some, are the
+    /// records of the line formats.
+    pub json: Value,
+}
+
+/// What people see.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Rows and columns; the first column is the name.
+    Table(Table),
+    /// Text that is laid out already.
+    Text(String),
+    /// Bytes that are printed as they are, in every format but the JSON ones.
+    Raw(Vec<u8>),
+}
+
+/// Where output goes, and how.
+#[derive(Debug)]
+pub struct Output {
+    format: Format,
+    quiet: bool,
+    color_out: bool,
+    color_err: bool,
+    /// Columns of the terminal; `None`: piped, nothing is dropped or cut.
+    width: Option<usize>,
+}
+
+impl Output {
+    /// Looks at flags, environment and both streams.
+    pub fn new(global: &Global) -> Self {
+        let colored = |terminal: bool| match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !no_color(),
+        };
+        let terminal = std::io::stdout().is_terminal();
+        Self {
+            format: global.output,
+            quiet: global.quiet,
+            color_out: colored(terminal),
+            color_err: colored(std::io::stderr().is_terminal()),
+            width: terminal.then(table::terminal_width),
+        }
+    }
+
+    /// Prints a result.
+    pub fn report(&self, report: &Report) -> Result<(), CliError> {
+        let bytes = format::render(report, self.format, self.width, self.color_out)?;
+        write_all(&mut std::io::stdout().lock(), &bytes)
+    }
+
+    /// A message for people, on standard error.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// An error, on standard error.
+    pub fn error(&self, error: &CliError) {
+        let (red, reset) = if self.color_err {
+            ("\x1b[31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        let mut stderr = std::io::stderr().lock();
+        let _ = writeln!(stderr, "{red}error:{reset} {}", error.message);
+        if !error.hint.is_empty() {
+            let _ = writeln!(stderr, "hint:  {}", error.hint);
+        }
+    }
+
+    /// Asks on standard error; `None` where nobody can answer.
+    pub fn ask(&self, question: &str) -> Option<String> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let mut stderr = std::io::stderr().lock();
+        let _ = write!(stderr, "{question} ");
+        let _ = stderr.flush();
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        Some(answer.trim().to_owned())
+    }
+}
+
+fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// A reader that has seen enough (`| head`) is no error.
+fn write_all(stream: &mut impl Write, bytes: &[u8]) -> Result<(), CliError> {
+    match stream.write_all(bytes).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::new(
+            crate::error::Code::Failure,
+            format!("standard output: {error}"),
+        )),
+        _ => Ok(()),
+    }
+}

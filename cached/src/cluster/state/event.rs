@@ -1,0 +1,174 @@
+//! What can happen to a member, and what it wants done about it. Closed lists: all
+//! causes of work and all its effects are visible here.
+
+use std::time::Duration;
+
+use cached_proto::records::MemberRecord;
+use cached_proto::table::PageIndex;
+use cached_proto::types::{Epoch, MemberId, NodeName, Slot};
+
+use crate::clock::{Moment, WallMs};
+use crate::cluster::view::{ClusterView, FenceReason};
+use crate::peers::{Peer, ProbeAnswer, Suspect, Verdict};
+use crate::registry::{Range, RegistryError, Snapshot, Txn, TxnOutcome, WatchBatch};
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Time went on.
+    Tick {
+        /// The wall clock, for what expires by it.
+        wall: WallMs,
+    },
+    /// An [`Effect::Read`] ended: each range with what it held, in the order asked.
+    Read {
+        started: Moment,
+        result: Result<Vec<(Range, Snapshot)>, RegistryError>,
+    },
+    /// The watch of that number told something.
+    Watched { watch: u64, batch: WatchBatch },
+    /// The watch of that number ended.
+    WatchEnded { watch: u64, error: RegistryError },
+    /// An [`Effect::SelfCheck`] ended.
+    SelfChecked {
+        started: Moment,
+        took: Duration,
+        result: Result<Snapshot, RegistryError>,
+    },
+    /// An [`Effect::KeepAlive`] ended.
+    KeptAlive {
+        lease: i64,
+        result: Result<(), RegistryError>,
+    },
+    /// An [`Effect::Register`] ended.
+    Registered {
+        started: Moment,
+        result: Result<Registration, RegistryError>,
+    },
+    /// An [`Effect::Txn`] ended.
+    TxnDone {
+        purpose: Purpose,
+        result: Result<TxnOutcome, RegistryError>,
+    },
+    /// An [`Effect::Revoke`] ended, however.
+    Revoked,
+    /// An [`Effect::Probe`] ended. `clock_offset_ms`: the peer's wall clock less ours.
+    Probed {
+        peer: Peer,
+        started: Moment,
+        result: Result<(ProbeAnswer, i64), String>,
+    },
+    /// A peer suspects others.
+    Reported {
+        from: NodeName,
+        suspects: Vec<Suspect>,
+    },
+    /// An [`Effect::AskOpinion`] ended.
+    Opinion {
+        about: MemberId,
+        from: Peer,
+        inquiry: Moment,
+        result: Result<Verdict, String>,
+    },
+    /// A peer asked what we know of a member, and we knew nothing fresh.
+    OpinionWanted { about: Peer },
+    /// Somebody in this process knows of something newer than the view.
+    RefreshAsked,
+    /// The process ends.
+    SignOff,
+}
+
+/// What became of a try to register.
+#[derive(Clone, Debug)]
+pub(crate) enum Registration {
+    /// The member key is ours.
+    Ours { lease: i64, create_revision: i64 },
+    /// Another incarnation holds the name.
+    TakenBy(Box<MemberRecord>),
+}
+
+/// What a transaction is for. One of each at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    /// Writes `meta`.
+    Meta,
+    /// Becomes the planner.
+    Elect,
+    /// Writes the next plan.
+    Plan,
+    /// Writes missing pages, the first of which this is.
+    Pages(PageIndex),
+    /// Takes orphaned slots of a page.
+    TakeOver(PageIndex),
+    /// Ends the membership of one that does not answer.
+    Remove(MemberId),
+    /// Frees the planner key of a planner that is no member.
+    FreePlanner,
+    /// Says whether this member owns slots.
+    SayState,
+    /// Says that this member has signed off.
+    SayGone,
+    /// Deletes a blacklist entry whose time is over.
+    Forget(NodeName),
+}
+
+/// Something to be done.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Read these ranges, one after the other.
+    Read(Vec<Range>),
+    /// Drop the watch that runs, and watch the cluster's keys from a revision on.
+    Watch { watch: u64, from: i64 },
+    /// Read the own member key (a gateway: `meta`).
+    SelfCheck { key: String },
+    /// Keep the lease alive once.
+    KeepAlive { lease: i64 },
+    /// A new lease and, iff it is absent, the member key on it.
+    Register(Box<MemberRecord>),
+    /// A transaction.
+    Txn { purpose: Purpose, txn: Txn },
+    /// End the lease and its keys.
+    Revoke { lease: i64 },
+    /// Ask a peer who it is.
+    Probe(Peer),
+    /// Tell a peer whom we suspect.
+    Report { to: Peer, suspects: Vec<Suspect> },
+    /// Ask a peer what it knows of another, after a pause, for the inquiry that began
+    /// then.
+    AskOpinion {
+        of: Peer,
+        about: Peer,
+        inquiry: Moment,
+        pause: Duration,
+    },
+    /// Serve a slot with an empty container.
+    OpenSlot { slot: Slot, epoch: Epoch },
+    /// Drop the container of a slot if it serves this epoch or an older one.
+    CloseSlot { slot: Slot, epoch: Epoch },
+    /// Count slots that came empty.
+    CountLost(u64),
+    /// Start to serve.
+    OpenFence,
+    /// Stop serving.
+    CloseFence(FenceReason),
+    /// A proof of life that began then.
+    ExtendFence { started: Moment },
+    /// Until when to serve without the registry in mode `available`.
+    DegradedUntil(Option<Moment>),
+    /// Publish a view; its number is filled in by the driver.
+    Publish(Box<ClusterView>),
+    /// Tell people.
+    Log { level: Level, text: String },
+    /// The sign-off is complete.
+    SignedOff,
+    /// This process cannot be part of the cluster.
+    GiveUp(String),
+}
+
+/// How loudly to tell people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Info,
+    Warn,
+    Error,
+}

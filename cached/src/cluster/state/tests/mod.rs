@@ -1,0 +1,11 @@
+//! The state's rules: alone, event by event, and several states together in
+//! simulated time.
+
+mod chaos;
+mod faults;
+mod lifecycle;
+mod registry;
+mod rules;
+mod start;
+mod wires;
+mod world;

@@ -1,0 +1,5 @@
+//! Real drivers and stores against the embedded registry, in paused time.
+
+mod net;
+mod running;
+mod starting;

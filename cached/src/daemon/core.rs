@@ -1,0 +1,237 @@
+//! The parts of one process that the others are joined to, and how they are joined.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use cached_client::connections::Connections;
+use cached_proto::records::{MemberRecord, Mode};
+use cached_proto::types::NodeName;
+use rand::Rng;
+use tokio::net::TcpListener;
+
+use super::reload::{Reloadable, Reread};
+use super::security::Guard;
+use super::{StartupError, settings, signals};
+use crate::blacklist::Breakers;
+use crate::clock::Clock;
+use crate::cluster::view::ViewCell;
+use crate::cluster::{Cluster, ClusterParts, StartError};
+use crate::config::{ClientAuth, Config};
+use crate::counters::Counters;
+use crate::frontend::metrics::requests::Requests;
+use crate::frontend::rest::App;
+use crate::frontend::server::{ServerConfig, ServerParts, serve};
+use crate::frontend::{FrontendParts, Limits, grpc, rest};
+use crate::operator::{Operator, OperatorParts};
+use crate::peers::grpc::GrpcPeers;
+use crate::peers::{Identity, Peers};
+use crate::registry::Registry;
+use crate::router::{Router, RouterParts, follow_groups};
+use crate::store::{Store, StoreConfig};
+use crate::sweeper;
+use crate::tasks::{Stop, Tasks};
+
+/// Shards of a store: enough that two threads seldom meet in one, few enough that
+/// each has a fair part of the memory.
+const SHARDS: usize = 16;
+
+/// What nearly every other part works with.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) config: Config,
+    pub(super) guard: Arc<Guard>,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
+    pub(super) view: Arc<ViewCell>,
+    counters: Arc<Counters>,
+    breakers: Arc<Breakers>,
+    store: Arc<Store>,
+    connections: Connections,
+    identity: Arc<ArcSwap<Identity>>,
+    peers: Arc<dyn Peers>,
+}
+
+impl Core {
+    /// Builds them; starts nothing.
+    pub(super) fn new(config: Config, guard: Arc<Guard>, clock: Clock, tasks: Tasks) -> Self {
+        let memory_bytes = config.limits.memory_bytes;
+        let connections = Connections::new(guard.connect_options(&config));
+        let identity = Arc::new(ArcSwap::from_pointee(Identity {
+            id: None,
+            cluster: config.cluster.name.to_string(),
+            cluster_uuid: None,
+        }));
+        Self {
+            view: ViewCell::new(config.cluster.mode == Mode::Strict),
+            counters: Arc::default(),
+            breakers: Breakers::new(settings::breaker_config(&config), clock.clone()),
+            store: Arc::new(Store::new(StoreConfig {
+                shards: SHARDS,
+                memory_bytes,
+            })),
+            peers: GrpcPeers::new(connections.clone(), identity.clone(), clock.clone()),
+            connections,
+            identity,
+            config,
+            guard,
+            clock,
+            tasks,
+        }
+    }
+
+    /// Who carries out commands; with the getter, if there is one.
+    pub(super) fn router(&self) -> Result<Arc<Router>, StartupError> {
+        let Self {
+            config,
+            store,
+            clock,
+            tasks,
+            counters,
+            ..
+        } = self;
+        Ok(Router::new(RouterParts {
+            view: self.view.clone(),
+            store: store.clone(),
+            peers: self.peers.clone(),
+            getter: settings::getter_of(config, store, clock, tasks, counters)?,
+            breakers: self.breakers.clone(),
+            clock: clock.clone(),
+            counters: counters.clone(),
+            limits: settings::router_limits(config),
+            seed: rand::rng().random(),
+        }))
+    }
+
+    /// Registers, and takes part from then on.
+    pub(super) async fn join_cluster(
+        &self,
+        registry: Registry,
+        member: Option<MemberRecord>,
+    ) -> Result<Cluster, StartError> {
+        Cluster::start(ClusterParts {
+            config: settings::cluster_config(&self.config, member),
+            registry,
+            store: self.store.clone(),
+            peers: self.peers.clone(),
+            clock: self.clock.clone(),
+            tasks: self.tasks.clone(),
+            view: self.view.clone(),
+            counters: self.counters.clone(),
+            seed: rand::rng().random(),
+        })
+        .await
+    }
+
+    /// REST and gRPC as one.
+    pub(super) fn app(
+        &self,
+        router: Arc<Router>,
+        cluster: &Cluster,
+        name: Option<NodeName>,
+    ) -> App {
+        let operator = Operator::new(OperatorParts {
+            cluster: Arc::new(cluster.clone()),
+            view: self.view.clone(),
+            store: self.store.clone(),
+            peers: self.peers.clone(),
+            counters: self.counters.clone(),
+            breakers: self.breakers.clone(),
+            clock: self.clock.clone(),
+            stop: self.tasks.stop_token(),
+            cluster_name: self.config.cluster.name.clone(),
+            name,
+            default_group: self.config.group.clone(),
+            getter_enabled: self.config.getter.is_some(),
+            started: self.clock.now(),
+        });
+        let frontends = Arc::new(FrontendParts {
+            router,
+            operator: Arc::new(operator),
+            auth: self.guard.auth.clone(),
+            counters: self.counters.clone(),
+            requests: Arc::new(Requests::default()),
+            clock: self.clock.clone(),
+            default_group: self.config.group.clone(),
+            limits: Limits {
+                value_bytes_max: self.config.limits.value_bytes_max,
+                request_timeout: self.config.limits.request_timeout,
+                ..Limits::default()
+            },
+            peers_show_certificates: self.config.security.client_auth != ClientAuth::None,
+        });
+        let services = grpc::grpc_routes(&frontends);
+        rest::app(frontends, services)
+    }
+
+    /// Starts to answer on the port.
+    pub(super) fn listen(&self, listener: TcpListener, app: App) {
+        let config = ServerConfig {
+            tls: self.guard.tls.clone(),
+            connections_max: self.config.limits.connections_max,
+            ..ServerConfig::default()
+        };
+        let server = ServerParts {
+            clock: self.clock.clone(),
+            tasks: self.tasks.clone(),
+            counters: self.counters.clone(),
+        };
+        self.tasks.spawn("server", |stop| async move {
+            let stopped = async move { stop.stopped().await };
+            let cut_off = serve(listener, app, config, server, stopped).await;
+            if cut_off > 0 {
+                tracing::warn!(cut_off, "connections were cut off at the end");
+            }
+        });
+    }
+
+    /// Starts what goes on in the background.
+    pub(super) fn start_loops(&self, cluster: &Cluster, reread: Option<Reread>) {
+        let Self {
+            tasks,
+            view,
+            store,
+            clock,
+            breakers,
+            identity,
+            ..
+        } = self;
+        tasks.spawn("identity", |stop| {
+            follow_identity(view.clone(), identity.clone(), cluster.clone(), stop)
+        });
+        tasks.spawn("groups", |stop| {
+            follow_groups(view.clone(), store.clone(), stop)
+        });
+        tasks.spawn("sweeper", |stop| {
+            sweeper::run(store.clone(), clock.clone(), stop)
+        });
+        tasks.spawn("blacklist", |stop| breakers.clone().sweep_until(stop));
+        let reloadable = Reloadable {
+            guard: self.guard.clone(),
+            connections: self.connections.clone(),
+            store: store.clone(),
+            breakers: breakers.clone(),
+            reread,
+            config: self.config.clone(),
+        };
+        tasks.spawn("reload", |stop| signals::reload(reloadable, stop));
+    }
+}
+
+/// Keeps what messages to peers are signed with true: the cluster's identity is
+/// known only once the registry has said it.
+async fn follow_identity(
+    view: Arc<ViewCell>,
+    identity: Arc<ArcSwap<Identity>>,
+    cluster: Cluster,
+    stop: Stop,
+) {
+    let mut seen = view.load_full();
+    loop {
+        identity.store(Arc::new(cluster.identity()));
+        seen = tokio::select! {
+            biased;
+            () = stop.stopped() => return,
+            newer = view.newer_than(seen.number) => newer,
+        };
+    }
+}

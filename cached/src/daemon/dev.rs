@@ -1,0 +1,135 @@
+//! A whole cluster in one process: nodes and a gateway that share an embedded
+//! registry. For trying out, for tests, and for `make run`.
+
+use std::collections::BTreeMap;
+
+use crate::args::Ports;
+use crate::clock::Clock;
+use crate::config::layers::Origin;
+use crate::config::{Config, ConfigError, GATEWAY_PORT, NODE_PORT, RegistrySettings, Role};
+use crate::registry::EmbeddedRegistry;
+use crate::tasks::Tasks;
+use cached_proto::types::NodeName;
+
+use super::{Daemon, StartupError, Stopped, Surroundings};
+
+/// Settings that each node has of its own, or that say where a cluster meets.
+const CHOSEN: [&str; 7] = [
+    "advertise",
+    "etcd",
+    "expect",
+    "name",
+    "port",
+    "weight",
+    "zone",
+];
+
+/// Refuses settings that would change nothing, wherever they were written.
+pub fn check(origins: &BTreeMap<String, Origin>) -> Result<(), ConfigError> {
+    let found = CHOSEN.iter().find_map(|name| origins.get_key_value(*name));
+    let Some((name, origin)) = found else {
+        return Ok(());
+    };
+    let problem =
+        format!("says nothing in `cached dev`, which chooses it itself (written in: {origin})");
+    Err(ConfigError::new(format!("--{name}"), problem))
+}
+
+/// A running cluster of one process.
+#[derive(Debug)]
+pub struct Dev {
+    /// The nodes, in the order of their ports.
+    pub nodes: Vec<Daemon>,
+    /// The gateway in front of them.
+    pub gateway: Daemon,
+    registry_tasks: Tasks,
+}
+
+impl Dev {
+    /// Starts `count` nodes and a gateway, all with these settings but for names,
+    /// ports and registry.
+    pub async fn start(config: Config, count: u16, ports: Ports) -> Result<Self, StartupError> {
+        let clock = Clock::system();
+        let registry_tasks = Tasks::new();
+        let registry = EmbeddedRegistry::start(&clock, &registry_tasks);
+        let surroundings = Surroundings {
+            clock,
+            embedded: Some(registry),
+            reread: None,
+        };
+        let mut nodes = Vec::new();
+        for number in 0..count {
+            let node = node_config(&config, number, count, ports);
+            nodes.push(Daemon::start(node, surroundings.clone()).await?);
+        }
+        let gateway = Daemon::start(gateway_config(&config, ports), surroundings).await?;
+        Ok(Self {
+            nodes,
+            gateway,
+            registry_tasks,
+        })
+    }
+
+    /// Stops everything, the gateway first. Nobody is left who could receive entries.
+    pub async fn stop(self) -> Stopped {
+        let mut sum = self.gateway.stop().await;
+        sum.others_were_there = false;
+        for node in self.nodes {
+            let stopped = node.stop().await;
+            sum.entries_left_behind += stopped.entries_left_behind;
+            sum.tasks_left.extend(stopped.tasks_left);
+        }
+        sum.tasks_left
+            .extend(self.registry_tasks.stop_within(super::REGISTRY_STOP).await);
+        sum
+    }
+}
+
+fn node_config(config: &Config, number: u16, count: u16, ports: Ports) -> Config {
+    let mut node = config.clone();
+    let name = NodeName::new(format!("n{}", number + 1)).expect("n1 and the like are lawful names");
+    node.role = Role::Node {
+        name: Some(name),
+        weight: 1,
+        zone: String::new(),
+    };
+    node.listen.port = if ports == Ports::Auto {
+        0
+    } else {
+        NODE_PORT + number
+    };
+    node.registry = RegistrySettings::Embedded;
+    node.cluster.expect = usize::from(count);
+    node
+}
+
+fn gateway_config(config: &Config, ports: Ports) -> Config {
+    let mut gateway = config.clone();
+    gateway.role = Role::Gateway;
+    gateway.listen.port = if ports == Ports::Auto {
+        0
+    } else {
+        GATEWAY_PORT
+    };
+    gateway.registry = RegistrySettings::Embedded;
+    gateway.getter = None;
+    gateway
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_change_nothing_is_refused() {
+        let written = |name: &str| check(&BTreeMap::from([(name.to_owned(), Origin::Flag)]));
+        for name in CHOSEN {
+            let error = written(name).unwrap_err().to_string();
+            let expected = format!("--{name}: says nothing in `cached dev`");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        for name in ["memory", "host", "token-file", "enable-getter", "mode"] {
+            assert_eq!(written(name), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Builds the parts of one process and joins them; starts and stops them in the
+//! order in which they stand here, top to bottom.
+
+mod core;
+pub mod dev;
+mod reload;
+mod security;
+mod settings;
+mod signals;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cached_proto::records::MemberState;
+use cached_proto::types::NodeName;
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::cluster::view::{ClusterView, MemberView, ViewCell};
+use crate::cluster::{Cluster, StartError};
+use crate::config::{Config, ConfigError, RegistrySettings};
+use crate::registry::{self, EmbeddedRegistry, Registry, RegistryError};
+use crate::tasks::Tasks;
+use core::Core;
+use security::Guard;
+
+pub use reload::Reread;
+pub use signals::wait_for_stop;
+
+/// How long an embedded registry may take to end: it waits for nobody.
+const REGISTRY_STOP: Duration = Duration::from_secs(2);
+
+/// Why a process did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It cannot listen.
+    #[error("--port: cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The cluster does not take it, or the registry does not answer.
+    #[error(transparent)]
+    Cluster(#[from] StartError),
+    /// The registry's settings cannot be used.
+    #[error("registry: {0}")]
+    Registry(#[from] RegistryError),
+}
+
+/// What a process is given besides its settings.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Time.
+    pub clock: Clock,
+    /// A registry that several processes' worth of parts share; `None`: the one that
+    /// the settings name.
+    pub embedded: Option<EmbeddedRegistry>,
+    /// How to read the settings again on SIGHUP; `None`: they stay.
+    pub reread: Option<Reread>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            clock: Clock::system(),
+            embedded: None,
+            reread: None,
+        }
+    }
+}
+
+/// A running node or gateway.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The member's name; `None`: a gateway.
+    pub name: Option<NodeName>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// What it knows of its cluster.
+    pub view: Arc<ViewCell>,
+    /// For people: where the cluster meets.
+    pub registry: String,
+    tasks: Tasks,
+    cluster: Cluster,
+    drain_deadline: Duration,
+}
+
+/// What was left when a process stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Entries that went with it.
+    pub entries_left_behind: u64,
+    /// Another member was there that could have received them.
+    pub others_were_there: bool,
+    /// Tasks that did not end in time.
+    pub tasks_left: Vec<(&'static str, usize)>,
+}
+
+impl Daemon {
+    /// Builds and starts everything; returns when it is registered and listens.
+    pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartupError> {
+        let tasks = Tasks::new();
+        let started = Self::build(config, surroundings, &tasks).await;
+        if started.is_err() {
+            // What runs already must not outlive a start that failed.
+            tasks.stop_within(Duration::from_secs(1)).await;
+        }
+        started
+    }
+
+    async fn build(
+        config: Config,
+        surroundings: Surroundings,
+        tasks: &Tasks,
+    ) -> Result<Self, StartupError> {
+        let Surroundings {
+            clock,
+            embedded,
+            reread,
+        } = surroundings;
+        let guard = Arc::new(Guard::load(&config).await?);
+        let listener = listen(&config).await?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| listen_error(&config, source))?;
+        let registry = registry_of(&config, &clock, embedded, tasks).await?;
+        let described = describe(&registry);
+
+        let core = Core::new(config, guard, clock, tasks.clone());
+        let router = core.router()?;
+        let member = settings::member_record(&core.config, address, &core.clock)?;
+        let name = member.as_ref().map(|member| member.id.name.clone());
+        let cluster = core.join_cluster(registry, member).await?;
+        core.listen(listener, core.app(router, &cluster, name.clone()));
+        core.start_loops(&cluster, reread);
+        Ok(Self {
+            name,
+            address,
+            scheme: if core.config.security.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            },
+            view: core.view,
+            registry: described,
+            tasks: core.tasks,
+            cluster,
+            drain_deadline: core.config.limits.drain_deadline,
+        })
+    }
+
+    /// Resolves when the cluster turns out not to take this process after all, with
+    /// the reason for people: stop it then. Cancel-safe.
+    pub async fn refused(&self) -> String {
+        self.cluster.refused().await
+    }
+
+    /// Signs off, stops accepting, finishes requests, ends every task: all of it
+    /// within the drain deadline.
+    pub async fn stop(self) -> Stopped {
+        let others_were_there = others_are_there(&self.view.load());
+        // A part for the registry, the rest for requests and tasks.
+        let entries_left_behind = self.cluster.sign_off(self.drain_deadline / 2).await;
+        let tasks_left = self.tasks.stop_within(self.drain_deadline / 2).await;
+        Stopped {
+            entries_left_behind,
+            others_were_there,
+            tasks_left,
+        }
+    }
+}
+
+fn others_are_there(view: &ClusterView) -> bool {
+    let lives = |member: &MemberView| {
+        member
+            .record
+            .as_ref()
+            .is_some_and(|record| record.state != MemberState::Gone)
+    };
+    let others = view
+        .members
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| view.me != Some(*index as u16));
+    others.map(|(_, member)| member).any(lives)
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, StartupError> {
+    let host = config
+        .listen
+        .host
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    TcpListener::bind((host, config.listen.port))
+        .await
+        .map_err(|source| listen_error(config, source))
+}
+
+fn listen_error(config: &Config, source: std::io::Error) -> StartupError {
+    let address = format!("{}:{}", config.listen.host, config.listen.port);
+    StartupError::Listen { address, source }
+}
+
+async fn registry_of(
+    config: &Config,
+    clock: &Clock,
+    embedded: Option<EmbeddedRegistry>,
+    tasks: &Tasks,
+) -> Result<Registry, StartupError> {
+    if let Some(shared) = embedded {
+        return Ok(Registry::embedded(&shared).await?);
+    }
+    if config.registry == RegistrySettings::Embedded {
+        return Ok(Registry::embedded(&EmbeddedRegistry::start(clock, tasks)).await?);
+    }
+    let registry = registry::connect(&config.registry).await?;
+    registry.ok_or_else(|| RegistryError::Invalid("no registry is named".to_owned()).into())
+}
+
+fn describe(registry: &Registry) -> String {
+    match registry.endpoints() {
+        endpoints if endpoints.is_empty() => registry.kind().to_owned(),
+        endpoints => format!("{} {}", registry.kind(), endpoints.join(",")),
+    }
+}

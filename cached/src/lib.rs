@@ -1,0 +1,27 @@
+//! The daemon: a cache node with its REST and gRPC front, and its part in the cluster.
+//!
+//! Reading order: [`command`] (what is asked), [`store`] (where entries live),
+//! [`router`] (who carries it out, and [`blacklist`]: whom not to attempt),
+//! [`getter`] (what fills a miss), [`cluster`] (who owns what) on top of
+//! [`registry`] and [`peers`], [`frontend`] and [`operator`] (how it is spoken to),
+//! [`daemon`] (how all of it is joined), and [`clock`], [`tasks`] and [`counters`],
+//! which everything uses.
+
+pub mod args;
+pub mod blacklist;
+pub mod clock;
+pub mod cluster;
+pub mod command;
+pub mod config;
+pub mod counters;
+pub mod daemon;
+pub mod frontend;
+pub mod getter;
+pub mod operator;
+pub mod peers;
+pub mod registry;
+pub mod router;
+pub mod store;
+pub mod sweeper;
+pub mod tasks;
+pub mod telemetry;

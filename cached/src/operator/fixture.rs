@@ -1,0 +1,368 @@
+//! Hand-made clusters for tests: views, peers that do as they are told, and an
+//! operator among them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cached_proto::failure::Failure;
+use cached_proto::operation::Outcome;
+use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats};
+use cached_proto::records::{
+    BlacklistRecord, GroupRecord, MemberRecord, MemberState, MetaRecord, Mode, Policy,
+};
+use cached_proto::ring::hash::KeyHash;
+use cached_proto::types::{
+    ClusterName, Epoch, GroupName, Incarnation, MemberId, NodeName, SLOTS, Slot,
+};
+
+use parking_lot::Mutex;
+
+use super::{ChangeFuture, Membership, Operator, OperatorParts};
+use crate::blacklist::{BreakerConfig, Breakers};
+use crate::clock::Clock;
+use crate::cluster::RegistryStatus;
+use crate::cluster::view::{ClusterView, FenceReason, MemberView, SlotOwner, ViewCell};
+use crate::counters::Counters;
+use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
+use crate::store::{GroupSettings, Store, StoreConfig};
+use crate::tasks::Tasks;
+
+/// A healthy cluster "test" of these members; the first is this process. Each
+/// owns one run of slots, in epoch 1.
+pub(crate) fn view(names: &[&str]) -> ClusterView {
+    let members = names.len();
+    let share = usize::from(SLOTS) / members;
+    let owner = |slot: usize| SlotOwner {
+        member: (slot / share).min(members - 1) as u16,
+        epoch: Epoch(1),
+    };
+    let owners: Box<[SlotOwner]> = (0..usize::from(SLOTS)).map(owner).collect();
+    let group = group("default-group");
+    ClusterView {
+        number: 1,
+        meta: Some(meta()),
+        layout: 1,
+        table_loaded: true,
+        members: names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| member(n, name, &owners))
+            .collect(),
+        owners,
+        me: Some(0),
+        groups: [(group.name.clone(), group)].into(),
+        planner: NodeName::new(names[0]).ok(),
+        ..ClusterView::empty()
+    }
+}
+
+/// A group without settings.
+pub(crate) fn group(name: &str) -> GroupRecord {
+    GroupRecord {
+        name: GroupName::new(name).unwrap(),
+        max_bytes: None,
+        default_ttl_ms: None,
+        policy: Policy::Lru,
+        resp_db: None,
+    }
+}
+
+/// What the cluster "test" was bootstrapped with.
+pub(crate) fn meta() -> MetaRecord {
+    MetaRecord {
+        cluster: ClusterName::new("test").unwrap(),
+        cluster_uuid: Incarnation(0xc0ffee),
+        generation: 1,
+        mode: Mode::Available,
+        replicas: 0,
+        algorithm: 1,
+        hash: KeyHash::Crc16,
+        virtual_nodes: 50,
+        created_ms: 1,
+    }
+}
+
+fn member(index: usize, name: &str, owners: &[SlotOwner]) -> MemberView {
+    let id = MemberId {
+        name: NodeName::new(name).unwrap(),
+        inc: Incarnation(index as u128 + 1),
+    };
+    MemberView {
+        id: id.clone(),
+        record: Some(MemberRecord {
+            id,
+            address: format!("127.0.0.1:{}", 8001 + index),
+            state: MemberState::Up,
+            weight: 1,
+            zone: String::new(),
+            version: "0.1.0".to_owned(),
+            started_ms: 1,
+            resp_address: None,
+            resp_cluster_address: None,
+        }),
+        absent_since: None,
+        slots: owners
+            .iter()
+            .filter(|row| usize::from(row.member) == index)
+            .count() as u32,
+        detail: String::new(),
+    }
+}
+
+/// A registry that answers.
+pub(crate) fn registry() -> RegistryStatus {
+    RegistryStatus {
+        kind: "embedded",
+        endpoints: vec!["in this process".to_owned()],
+        server_version: "3.5.30".to_owned(),
+        unreachable_for: None,
+        round_trip: Duration::from_micros(700),
+    }
+}
+
+/// Peers that answer by their name, and remember what they were asked.
+#[derive(Debug, Default)]
+pub(crate) struct FakePeers {
+    /// Who does not answer.
+    pub(crate) silent: Mutex<BTreeSet<String>>,
+    /// Who fails so many flushes first.
+    pub(crate) flush_failures: Mutex<BTreeMap<String, u32>>,
+    /// What was forwarded.
+    pub(crate) forwarded: Mutex<Vec<Forwarded>>,
+    /// What forwarded operations come to; without one, the peer never answers.
+    pub(crate) outcome: Mutex<Option<Outcome>>,
+    /// Lets one forwarded message after another be answered.
+    pub(crate) gate: Option<tokio::sync::Semaphore>,
+}
+
+impl FakePeers {
+    fn reach(&self, peer: &Peer) -> Result<(), PeerError> {
+        if self.silent.lock().contains(peer.id.name.as_str()) {
+            return Err(PeerError::NotSent("connection refused".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Peers for FakePeers {
+    fn execute<'a>(&'a self, peer: &'a Peer, work: Forwarded) -> PeerFuture<'a, Vec<Outcome>> {
+        Box::pin(async move {
+            self.reach(peer)?;
+            let count = work.operations.len();
+            self.forwarded.lock().push(work);
+            if let Some(gate) = &self.gate {
+                gate.acquire().await.expect("never closed").forget();
+            }
+            let outcome = self.outcome.lock().clone();
+            match outcome {
+                Some(outcome) => Ok(vec![outcome; count]),
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn probe<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, ProbeAnswer> {
+        unreachable!("the operator probes nobody")
+    }
+
+    fn report<'a>(&'a self, _: &'a Peer, _: Vec<Suspect>, _: Duration) -> PeerFuture<'a, ()> {
+        unreachable!("the operator reports nobody")
+    }
+
+    fn opinion<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: &'a Peer,
+        _: Duration,
+        _: Duration,
+    ) -> PeerFuture<'a, Verdict> {
+        unreachable!("the operator asks for no opinion")
+    }
+
+    fn stats<'a>(&'a self, peer: &'a Peer, _: Duration) -> PeerFuture<'a, NodeStats> {
+        Box::pin(async move {
+            self.reach(peer)?;
+            Ok(NodeStats {
+                name: peer.id.name.to_string(),
+                uptime_ms: 7,
+                ..NodeStats::default()
+            })
+        })
+    }
+
+    fn blacklist<'a>(&'a self, peer: &'a Peer, _: Duration) -> PeerFuture<'a, Vec<BlacklistEntry>> {
+        Box::pin(async move {
+            self.reach(peer)?;
+            let observer = peer.id.name.to_string();
+            Ok(vec![BlacklistEntry {
+                observer,
+                ..BlacklistEntry::default()
+            }])
+        })
+    }
+
+    fn flush<'a>(&'a self, peer: &'a Peer, _: &'a GroupName, _: Duration) -> PeerFuture<'a, u64> {
+        Box::pin(async move {
+            self.reach(peer)?;
+            let mut failures = self.flush_failures.lock();
+            match failures.get_mut(peer.id.name.as_str()) {
+                Some(left) if *left > 0 => {
+                    *left -= 1;
+                    Err(PeerError::Unknown("connection reset".to_owned()))
+                }
+                _ => Ok(5),
+            }
+        })
+    }
+}
+
+/// A cluster that takes every change, and remembers it.
+#[derive(Debug, Default)]
+pub(crate) struct FakeCluster {
+    /// Who was reported, by whom.
+    pub(crate) reports: Mutex<Vec<(NodeName, Vec<Suspect>)>>,
+    /// Entries that were added.
+    pub(crate) listed: Mutex<Vec<BlacklistRecord>>,
+}
+
+impl Membership for FakeCluster {
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn registry_status(&self) -> RegistryStatus {
+        registry()
+    }
+
+    fn on_probe(&self) -> ProbeAnswer {
+        ProbeAnswer {
+            id: MemberId {
+                name: NodeName::new("n1").unwrap(),
+                inc: Incarnation(1),
+            },
+            fenced: false,
+            registry_reachable: true,
+            wall_clock_ms: 1_700_000_000_000,
+            state: MemberState::Up,
+            layout: 1,
+        }
+    }
+
+    fn on_report(&self, from: NodeName, suspects: Vec<Suspect>) {
+        self.reports.lock().push((from, suspects));
+    }
+
+    fn on_opinion(&self, _: &Peer, _: Duration) -> Verdict {
+        Verdict::Silent
+    }
+
+    fn create_group(&self, group: GroupRecord) -> ChangeFuture<'_, GroupRecord> {
+        Box::pin(std::future::ready(Ok::<_, Failure>(group)))
+    }
+
+    fn add_blacklist(&self, entry: BlacklistRecord) -> ChangeFuture<'_, ()> {
+        self.listed.lock().push(entry);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn remove_blacklist<'a>(&'a self, target: &'a NodeName) -> ChangeFuture<'a, bool> {
+        let mut listed = self.listed.lock();
+        let before = listed.len();
+        listed.retain(|entry| entry.target != *target);
+        Box::pin(std::future::ready(Ok(listed.len() < before)))
+    }
+}
+
+/// An operator of n1 with everything around it.
+pub(crate) struct World {
+    pub(crate) operator: Arc<Operator>,
+    pub(crate) view: Arc<ViewCell>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) peers: Arc<FakePeers>,
+    pub(crate) cluster: Arc<FakeCluster>,
+    pub(crate) breakers: Arc<Breakers>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: Tasks,
+}
+
+impl World {
+    /// n1 of n1, n2 and n3, serving.
+    pub(crate) fn new() -> Self {
+        Self::with(Some("n1"), FakePeers::default())
+    }
+
+    /// `name` is n1, or none for a gateway of the same cluster.
+    pub(crate) fn with(name: Option<&str>, peers: FakePeers) -> Self {
+        let clock = Clock::system();
+        let tasks = Tasks::new();
+        let (peers, cluster) = (Arc::new(peers), Arc::new(FakeCluster::default()));
+        let (view, store) = (ViewCell::new(false), Arc::new(store()));
+        let breakers = Breakers::new(BreakerConfig::default(), clock.clone());
+        let counters = Arc::new(Counters::default());
+        let operator = Arc::new(Operator::new(OperatorParts {
+            cluster: cluster.clone(),
+            view: view.clone(),
+            store: store.clone(),
+            peers: peers.clone(),
+            counters: counters.clone(),
+            breakers: breakers.clone(),
+            clock: clock.clone(),
+            stop: tasks.stop_token(),
+            cluster_name: ClusterName::new("test").unwrap(),
+            name: name.map(|name| NodeName::new(name).unwrap()),
+            default_group: group("default-group").name,
+            getter_enabled: false,
+            started: clock.now(),
+        }));
+        view.fence().open();
+        view.fence().extend(clock.now(), Duration::from_secs(3600));
+        let world = Self {
+            operator,
+            view,
+            store,
+            peers,
+            cluster,
+            breakers,
+            counters,
+            clock,
+            tasks,
+        };
+        world.publish(|view| view.me = view.me.filter(|_| name.is_some()));
+        world
+    }
+
+    /// Stops serving, as a process does that is on its way out.
+    pub(crate) fn sign_off(&self) {
+        self.view.fence().close(FenceReason::Stopping);
+    }
+
+    /// From now on, what takes its view from here has not reached the registry for
+    /// longer than it is sure of itself.
+    pub(crate) fn lose_the_registry(&mut self) {
+        self.view = ViewCell::new(false);
+        self.view.fence().open();
+    }
+
+    /// Publishes the usual view with a change.
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut ClusterView)) {
+        let mut view = view(&["n1", "n2", "n3"]);
+        view.number = self.view.load().number + 1;
+        change(&mut view);
+        self.view.publish(view);
+    }
+}
+
+/// The store of n1, which owns the first third of the slots.
+fn store() -> Store {
+    let store = Store::new(StoreConfig {
+        shards: 4,
+        memory_bytes: 64 << 20,
+    });
+    store.set_group(&group("default-group").name, GroupSettings::default());
+    for slot in Slot::all().take(usize::from(SLOTS) / 3) {
+        store.open_slot(slot, Epoch(1));
+    }
+    store
+}

@@ -1,0 +1,142 @@
+//! Node-to-node calls as a trait; the real one speaks gRPC through the client crate.
+
+pub mod grpc;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use cached_proto::failure::Failure;
+use cached_proto::operation::{Operation, Outcome};
+use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats};
+use cached_proto::records::MemberState;
+use cached_proto::types::{Epoch, GroupName, Incarnation, MemberId};
+
+/// A future of a peer call.
+pub type PeerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PeerError>> + Send + 'a>>;
+
+/// Whom to call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer {
+    /// Name and incarnation; another incarnation that answers refuses.
+    pub id: MemberId,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// Why a call to a peer did not come to an answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The request never left this process, or was refused before any work.
+    #[error("{0}")]
+    NotSent(String),
+    /// It may have been carried out.
+    #[error("{0}")]
+    Unknown(String),
+    /// The peer answered that the call as a whole failed.
+    #[error(transparent)]
+    Refused(Failure),
+}
+
+/// Operations that are passed on to an owner together.
+#[derive(Clone, Debug)]
+pub struct Forwarded {
+    /// The group of all operations.
+    pub group: GroupName,
+    /// Each with the epoch of the row by which its owner was chosen.
+    pub operations: Vec<(Operation, Epoch)>,
+    /// How long the sender still waits.
+    pub time_left: Duration,
+}
+
+/// A peer's word on itself.
+#[derive(Clone, Debug)]
+pub struct ProbeAnswer {
+    /// Which life answers.
+    pub id: MemberId,
+    /// It does not serve.
+    pub fenced: bool,
+    /// It has read the registry within its fence time.
+    pub registry_reachable: bool,
+    /// Its wall clock, Unix milliseconds.
+    pub wall_clock_ms: u64,
+    /// Its own word on its state.
+    pub state: MemberState,
+    /// Its layout number.
+    pub layout: u64,
+}
+
+/// A member that does not answer the sender's probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// Who.
+    pub id: MemberId,
+    /// Probes missed in a row.
+    pub misses: u32,
+    /// What the last one ended with.
+    pub last_error: String,
+}
+
+/// What a peer knows of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is finding out; ask again.
+    Unknown,
+    /// A fresh probe was answered.
+    Answers,
+    /// A fresh probe was not.
+    Silent,
+}
+
+/// Calls between the nodes of a cluster. Every call ends within `timeout` (or the
+/// `time_left` of what is forwarded). Cancel-safe: dropping a future abandons the
+/// call, whose outcome is then unknown.
+pub trait Peers: Send + Sync + std::fmt::Debug {
+    /// Carries out operations on slots that the peer owns; one outcome for each.
+    fn execute<'a>(&'a self, peer: &'a Peer, work: Forwarded) -> PeerFuture<'a, Vec<Outcome>>;
+    /// Asks who is there. `peer.id` is not checked: the answer says who answered.
+    fn probe<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, ProbeAnswer>;
+    /// Tells the planner whom this node suspects.
+    fn report<'a>(
+        &'a self,
+        peer: &'a Peer,
+        suspects: Vec<Suspect>,
+        timeout: Duration,
+    ) -> PeerFuture<'a, ()>;
+    /// Asks what the peer knows of another member.
+    fn opinion<'a>(
+        &'a self,
+        peer: &'a Peer,
+        about: &'a Peer,
+        fresh: Duration,
+        timeout: Duration,
+    ) -> PeerFuture<'a, Verdict>;
+    /// The peer's counters.
+    fn stats<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, NodeStats>;
+    /// The peer's circuit breakers.
+    fn blacklist<'a>(
+        &'a self,
+        peer: &'a Peer,
+        timeout: Duration,
+    ) -> PeerFuture<'a, Vec<BlacklistEntry>>;
+    /// Drops a group's entries in the slots that the peer owns; answers how many.
+    fn flush<'a>(
+        &'a self,
+        peer: &'a Peer,
+        group: &'a GroupName,
+        timeout: Duration,
+    ) -> PeerFuture<'a, u64>;
+}
+
+/// Who this process is in its messages.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Name and incarnation; `None` for a gateway.
+    pub id: Option<MemberId>,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The cluster's identity; `None` before it is known.
+    pub cluster_uuid: Option<Incarnation>,
+}

@@ -1,0 +1,277 @@
+//! One operation on its way to an outcome: what each answer means for it, and
+//! whether it may be tried again. Pure.
+
+use std::collections::BTreeMap;
+
+use cached_proto::failure::{Applied, Failure, FailureCode, OwnerHint};
+use cached_proto::operation::{Operation, Outcome, Reply, Route};
+use cached_proto::types::{Epoch, Key, Slot};
+
+/// Redirects that one operation follows. An owner changes rarely; three in a row
+/// mean that nodes disagree, and asking on would only add to the load.
+const REDIRECTS_MAX: u32 = 3;
+
+/// What happens next to an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Decide, now.
+    Ready,
+    /// Decide again after a pause; the failure is its outcome if there is no time
+    /// or no attempt left.
+    Paused(Failure),
+    /// Done.
+    Settled(Outcome),
+}
+
+/// An operation, what is known about it, and what became of it so far.
+#[derive(Debug)]
+pub(super) struct Journey {
+    pub(super) operation: Operation,
+    pub(super) slot: Slot,
+    pub(super) route: Route,
+    /// The newest owner that another node named.
+    pub(super) hint: Option<OwnerHint>,
+    /// The view was refreshed for it since the last pause.
+    pub(super) refreshed: bool,
+    pub(super) state: State,
+    /// Operations on the same key that come first.
+    behind: Vec<usize>,
+    redirects: u32,
+    /// Its owner could not be reached, though neither table nor blacklist say why.
+    unreachable: bool,
+    /// Every attempt is used up but loading it here, uncached.
+    pub(super) last_resort: bool,
+    /// An attempt got lost that may have been carried out.
+    maybe_applied: bool,
+}
+
+/// One key's operations so far: the last write, and the reads after it.
+#[derive(Default)]
+struct Queue {
+    write: Option<usize>,
+    reads: Vec<usize>,
+}
+
+/// Lets each operation follow those before it on the same key: a read the last write,
+/// a write whatever came since. So one key's operations are carried out in the order
+/// asked, also when an earlier one has to be loaded or tried again.
+pub(super) fn line_up(journeys: &mut [Journey]) {
+    if journeys.len() < 2 {
+        return;
+    }
+    let mut queues: BTreeMap<Key, Queue> = BTreeMap::new();
+    for (index, journey) in journeys.iter_mut().enumerate() {
+        if journey.is_settled() {
+            continue;
+        }
+        let queue = queues.entry(journey.operation.key().clone()).or_default();
+        if journey.operation.is_read() {
+            journey.behind.extend(queue.write);
+            queue.reads.push(index);
+            continue;
+        }
+        journey.behind = std::mem::take(&mut queue.reads);
+        if journey.behind.is_empty() {
+            journey.behind.extend(queue.write);
+        }
+        queue.write = Some(index);
+    }
+}
+
+/// Whether it is an operation's turn: nothing before it on its key is under way.
+pub(super) fn is_due(journeys: &[Journey], index: usize) -> bool {
+    let journey = &journeys[index];
+    journey.is_ready()
+        && journey
+            .behind
+            .iter()
+            .all(|&before| journeys[before].is_settled())
+}
+
+/// Whether it is any operation's turn.
+pub(super) fn any_due(journeys: &[Journey]) -> bool {
+    (0..journeys.len()).any(|index| is_due(journeys, index))
+}
+
+impl Journey {
+    pub(super) fn new(operation: Operation, slot: Slot, route: Route) -> Self {
+        Self {
+            operation,
+            slot,
+            route,
+            hint: None,
+            refreshed: false,
+            state: State::Ready,
+            behind: Vec::new(),
+            redirects: 0,
+            unreachable: false,
+            last_resort: false,
+            maybe_applied: false,
+        }
+    }
+
+    /// Whether it only waits to be decided; [`is_due`] says whether it is its turn.
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// Whether an attempt on its owner failed, so that it met the failure that others
+    /// are spared.
+    pub(super) fn was_attempted(&self) -> bool {
+        self.unreachable || self.maybe_applied
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self.state, State::Paused(_))
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.state, State::Settled(_))
+    }
+
+    /// The slot, and the newest epoch of it that anybody has named.
+    pub(super) fn shown(&self) -> (Slot, Epoch) {
+        let known = match self.route {
+            Route::OwnerOnly { known_epoch } => known_epoch,
+            Route::Forward => Epoch(0),
+        };
+        (
+            self.slot,
+            self.hint
+                .as_ref()
+                .map_or(known, |hint| known.max(hint.epoch)),
+        )
+    }
+
+    /// What became of it.
+    pub(super) fn into_outcome(self) -> Outcome {
+        match self.state {
+            State::Settled(outcome) => outcome,
+            State::Paused(failure) => Err(failure),
+            State::Ready => Err(Failure::new(
+                FailureCode::Internal,
+                "an operation came to no outcome",
+            )),
+        }
+    }
+
+    /// The outcome is known. A failure owns up to earlier attempts that got lost.
+    pub(super) fn settle(&mut self, outcome: Outcome) {
+        let outcome = match outcome {
+            Err(failure) if self.maybe_applied => Err(failure.maybe_applied()),
+            outcome => outcome,
+        };
+        self.state = State::Settled(outcome);
+    }
+
+    /// The owner could not be reached; nothing was applied.
+    pub(super) fn not_sent(&mut self, failure: Failure) {
+        self.unreachable = true;
+        self.pause(failure);
+    }
+
+    /// Nothing was applied, and a later attempt may do better.
+    pub(super) fn pause(&mut self, failure: Failure) {
+        self.state = State::Paused(failure);
+    }
+
+    /// An attempt got lost on the way: it may have been carried out. Only what is
+    /// idempotent is tried again.
+    pub(super) fn lost(&mut self, mut failure: Failure) {
+        if self.operation.is_read() {
+            failure.applied = Applied::No;
+            return self.not_sent(failure);
+        }
+        self.maybe_applied = true;
+        let failure = failure.maybe_applied();
+        if self.operation.is_idempotent() {
+            self.pause(failure);
+        } else {
+            self.settle(Err(failure));
+        }
+    }
+
+    /// The owner, chosen by a row of epoch `sent_epoch`, answered.
+    pub(super) fn answered(&mut self, outcome: Outcome, sent_epoch: Epoch) {
+        let failure = match outcome {
+            Ok(answer) if self.maybe_applied && deleted_nothing(&answer.reply) => {
+                let message = "nothing is there any more; whether this delete removed it is unknown, \
+                               because the answer to an earlier attempt got lost";
+                return self.settle(Err(Failure::new(FailureCode::Unavailable, message)));
+            }
+            Ok(answer) => return self.settle(Ok(answer)),
+            Err(failure) => failure,
+        };
+        if failure.applied == Applied::Unknown {
+            return self.lost(failure);
+        }
+        match failure.code {
+            FailureCode::WrongOwner => self.redirected(failure, sent_epoch),
+            FailureCode::Unavailable | FailureCode::Busy => self.pause(failure),
+            _ => self.settle(Err(failure)),
+        }
+    }
+
+    /// The node that was asked is not the owner.
+    fn redirected(&mut self, failure: Failure, sent_epoch: Epoch) {
+        self.redirects += 1;
+        if self.redirects > REDIRECTS_MAX {
+            let message = format!(
+                "{REDIRECTS_MAX} nodes in a row named another owner of slot {}; the table is changing",
+                self.slot
+            );
+            return self.settle(Err(Failure::new(FailureCode::Unavailable, message)));
+        }
+        match failure.owner {
+            Some(hint) if hint.epoch > sent_epoch => {
+                self.hint = Some(*hint);
+                self.refreshed = false;
+                self.state = State::Ready;
+            }
+            // It knows less than we do, or as much and reads it otherwise: give it time.
+            _ => {
+                let message = format!("slot {}: {}", self.slot, failure.message);
+                self.pause(Failure::new(FailureCode::Unavailable, message));
+            }
+        }
+    }
+
+    /// The pause is over.
+    pub(super) fn wake(&mut self) {
+        if matches!(self.state, State::Paused(_)) {
+            self.refreshed = false;
+            self.state = State::Ready;
+        }
+    }
+
+    /// There is no attempt left: what it came to is its outcome, unless a read of
+    /// an unreachable owner can be loaded here.
+    pub(super) fn give_up(&mut self, loadable: bool) {
+        let State::Paused(failure) = &self.state else {
+            return;
+        };
+        if loadable && self.unreachable && !self.last_resort {
+            self.last_resort = true;
+            self.state = State::Ready;
+        } else {
+            let failure = failure.clone();
+            self.settle(Err(failure));
+        }
+    }
+
+    /// Its time is over.
+    pub(super) fn expire(&mut self, allowed: std::time::Duration) {
+        let last = match &self.state {
+            State::Settled(_) => return,
+            State::Paused(failure) => format!("; the last attempt: {}", failure.message),
+            State::Ready => String::new(),
+        };
+        let message = format!("the time of this request, {allowed:?}, is over{last}");
+        self.settle(Err(Failure::new(FailureCode::Deadline, message)));
+    }
+}
+
+/// A delete found nothing to remove: an earlier attempt of its own may be why.
+fn deleted_nothing(reply: &Reply) -> bool {
+    matches!(reply, Reply::Delete { deleted: false, .. })
+}

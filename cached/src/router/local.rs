@@ -1,0 +1,183 @@
+//! At this node's own store: what can be done without waiting, and the fence
+//! around it.
+
+use cached_proto::failure::{Failure, FailureCode};
+use cached_proto::operation::{Answer, Operation, Outcome, Reply, Route};
+use cached_proto::ring::slot_of;
+use cached_proto::types::Slot;
+
+use super::Router;
+use super::decide::{Decision, Question, decide, fenced, unavailable};
+use super::groups;
+use crate::blacklist::Admission;
+use crate::clock::{Moment, WallMs};
+use crate::cluster::view::{ClusterView, Serving};
+use crate::command::Command;
+use crate::store::{Executed, GroupId, Refused};
+
+/// Advised pause while a slot's container is being opened or dropped.
+const OPENING_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What an operation came to at the store.
+#[derive(Debug)]
+pub(super) enum AtStore {
+    /// It was carried out, or refused for good.
+    Settled(Outcome),
+    /// A read found nothing, and the getter may load it.
+    Missed,
+    /// The row names this node, but the slot has no container yet or any more.
+    NotServed(Failure),
+}
+
+impl Router {
+    /// The outcome of a command that needs nobody else; `None`: it does.
+    pub(super) fn local_outcome(&self, command: &Command) -> Option<Outcome> {
+        let Command {
+            group,
+            operation,
+            route,
+            deadline,
+        } = command;
+        let view = self.parts.view.load();
+        let slot = slot_of(view.hash(), operation.key().as_bytes());
+        if *route == Route::Forward && !view.is_mine(slot) {
+            return None;
+        }
+        let now = self.parts.clock.now();
+        if let Err(failure) = self.check(operation, *deadline, now) {
+            return Some(Err(failure));
+        }
+        let group_id = groups::resolve(&view, &self.parts.store, group)?;
+        let question = Question {
+            loadable: self.may_load(group, operation),
+            ..self.question(&view, slot, *route, now)
+        };
+        let (loadable, wall) = (question.loadable, question.wall);
+        // Never asks a breaker: nothing that this function carries out is sent.
+        match decide(&question, &mut |_| Admission::Allowed) {
+            Decision::Local => match self.at_store(slot, group_id, operation, loadable, wall) {
+                AtStore::Settled(outcome) => Some(outcome),
+                AtStore::Missed | AtStore::NotServed(_) => None,
+            },
+            Decision::Refuse(failure) | Decision::Listed(failure) => Some(Err(failure)),
+            Decision::Forward { .. } | Decision::LoadUncached | Decision::RefreshFirst => None,
+        }
+    }
+
+    /// What must hold before anything is done.
+    pub(super) fn check(
+        &self,
+        operation: &Operation,
+        deadline: Moment,
+        now: Moment,
+    ) -> Result<(), Failure> {
+        let limit = self.parts.limits.value_bytes_max;
+        if let Operation::Set { value, .. } = operation
+            && value.len() > limit
+        {
+            let message = format!("value has {} bytes; the limit is {limit}", value.len());
+            let mut failure = Failure::new(FailureCode::TooLarge, message);
+            failure.field = Some("value");
+            return Err(failure);
+        }
+        if deadline <= now {
+            let message = "the time of this request was over before it was carried out";
+            return Err(Failure::new(FailureCode::Deadline, message));
+        }
+        Ok(())
+    }
+
+    /// The question that a fresh operation raises.
+    pub(super) fn question<'a>(
+        &self,
+        view: &'a ClusterView,
+        slot: Slot,
+        route: Route,
+        now: Moment,
+    ) -> Question<'a> {
+        Question {
+            slot,
+            view,
+            serving: self.parts.view.fence().check(now),
+            route,
+            hint: None,
+            refreshed: false,
+            loadable: false,
+            takeover_after: self.parts.limits.takeover_after,
+            now,
+            wall: self.parts.clock.wall(),
+        }
+    }
+
+    /// Whether a miss of this operation is loaded.
+    pub(super) fn may_load(
+        &self,
+        group: &cached_proto::types::GroupName,
+        operation: &Operation,
+    ) -> bool {
+        matches!(operation, Operation::Get { no_load: false, .. })
+            && self
+                .parts
+                .getter
+                .as_ref()
+                .is_some_and(|getter| getter.covers(group))
+    }
+
+    /// Carries out an operation at the store; `now` decides what has expired.
+    pub(super) fn at_store(
+        &self,
+        slot: Slot,
+        group: GroupId,
+        operation: &Operation,
+        loadable: bool,
+        now: WallMs,
+    ) -> AtStore {
+        let store = &self.parts.store;
+        let executed = match operation {
+            Operation::Get {
+                key, metadata_only, ..
+            } if loadable => match store.try_get(slot, group, key, *metadata_only, now) {
+                Ok(None) => return AtStore::Missed,
+                Ok(Some(executed)) => Ok(executed),
+                Err(refused) => Err(refused),
+            },
+            operation => store.execute(slot, group, operation, now),
+        };
+        match executed {
+            Ok(Executed::Reply(reply)) => AtStore::Settled(self.vouch(reply, operation.is_read())),
+            Ok(Executed::KnownAbsent) => AtStore::Settled(self.vouch(Reply::Get(None), true)),
+            Err(Refused::NotServed(slot)) => AtStore::NotServed(not_served(slot)),
+            Err(refused @ Refused::TooLarge { .. }) => {
+                let mut failure = Failure::new(FailureCode::TooLarge, refused.to_string());
+                failure.field = Some("value");
+                AtStore::Settled(Err(failure))
+            }
+        }
+    }
+
+    /// Answers with a reply if this node still serves. Checked after the operation
+    /// and before the answer, by a time read now and not before: then the operation took effect while the node owned
+    /// the slot, however long the process was paused in between (R14).
+    pub(super) fn vouch(&self, reply: Reply, read: bool) -> Outcome {
+        match self.parts.view.fence().check(self.parts.clock.now()) {
+            Serving::Yes => Ok(Answer {
+                reply,
+                degraded: false,
+            }),
+            Serving::Degraded => Ok(Answer {
+                reply,
+                degraded: true,
+            }),
+            Serving::Fenced(reason) if read => Err(fenced(reason)),
+            Serving::Fenced(reason) => Err(fenced(reason).maybe_applied()),
+        }
+    }
+}
+
+/// The table is ahead of the store, or behind: both take the driver a moment.
+pub(super) fn not_served(slot: Slot) -> Failure {
+    unavailable(
+        format!("slot {slot} is being opened or closed on this node"),
+        OPENING_PAUSE,
+    )
+}

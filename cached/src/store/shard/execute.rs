@@ -1,0 +1,180 @@
+//! The operations on one key.
+
+use bytes::Bytes;
+use cached_proto::operation::{Condition, Entry as EntryReply, Operation, Reply};
+use cached_proto::types::{Key, Slot, Ttl, Version};
+
+use super::{Gone, Place, Shard};
+use crate::clock::WallMs;
+use crate::store::entry::Deadline;
+use crate::store::{Executed, GroupId, Refused};
+
+impl Shard {
+    /// Carries out one operation.
+    pub(crate) fn execute(
+        &mut self,
+        slot: Slot,
+        group: GroupId,
+        operation: &Operation,
+        now: WallMs,
+    ) -> Result<Executed, Refused> {
+        let place = self.place(slot, group, operation.key())?;
+        let reply = match operation {
+            Operation::Get { metadata_only, .. } => {
+                return Ok(self.get(&place, *metadata_only, now).unwrap_or_else(|| {
+                    self.count_miss(group);
+                    Executed::Reply(Reply::Get(None))
+                }));
+            }
+            Operation::Set {
+                value,
+                ttl,
+                condition,
+                ..
+            } => self.set(&place, value, *ttl, *condition, now)?,
+            Operation::Delete { condition, .. } => self.delete(&place, *condition, now),
+            Operation::Touch { ttl, .. } => self.set_ttl(&place, *ttl, now),
+        };
+        Ok(Executed::Reply(reply))
+    }
+
+    /// Carries out a read; `None`: missed, and not counted.
+    pub(crate) fn try_get(
+        &mut self,
+        slot: Slot,
+        group: GroupId,
+        key: &Key,
+        metadata_only: bool,
+        now: WallMs,
+    ) -> Result<Option<Executed>, Refused> {
+        let place = self.place(slot, group, key)?;
+        Ok(self.get(&place, metadata_only, now))
+    }
+
+    /// Counts a read that found nothing.
+    pub(crate) fn count_miss(&mut self, group: GroupId) {
+        self.groups[group.index()].counters.misses += 1;
+    }
+
+    /// Whether a read would find something.
+    pub(crate) fn contains(&self, slot: Slot, group: GroupId, key: &Key, now: WallMs) -> bool {
+        let place = self.place(slot, group, key).ok();
+        let found = place.and_then(|place| self.peek(&place));
+        found.is_some_and(|index| !self.entries[index as usize].deadline.has_passed(now))
+    }
+
+    /// A read of the value is a use; a look at its metadata is not, so that
+    /// inspecting a cache does not change what it keeps.
+    fn get(&mut self, place: &Place<'_>, metadata_only: bool, now: WallMs) -> Option<Executed> {
+        let index = self.find(place, now)?;
+        if !metadata_only {
+            self.touch(index, now);
+        }
+        let group = place.group.index();
+        let counters = &mut self.groups[group].counters;
+        let entry = &self.entries[index as usize];
+        let Some(value) = entry.value() else {
+            counters.negative_hits += 1;
+            return Some(Executed::KnownAbsent);
+        };
+        counters.hits += 1;
+        let container = &self.containers[place.container as usize];
+        let reply = EntryReply {
+            value: if metadata_only {
+                Bytes::new()
+            } else {
+                value.clone()
+            },
+            version: Some(container.version(entry.seq)),
+            ttl_ms: entry.deadline.left_ms(now),
+            value_bytes: value.len() as u64,
+            loaded: false,
+            uncached: false,
+        };
+        Some(Executed::Reply(Reply::Get(Some(reply))))
+    }
+
+    fn set(
+        &mut self,
+        place: &Place<'_>,
+        value: &Bytes,
+        ttl: Option<Ttl>,
+        condition: Condition,
+        now: WallMs,
+    ) -> Result<Reply, Refused> {
+        self.check_fits(place, value.len())?;
+        let found = self.find(place, now);
+        let current = self.version(found);
+        if !holds(condition, current) {
+            return Ok(Reply::Set {
+                stored: false,
+                version: current,
+            });
+        }
+        self.fills.kill(self.fill_key(place));
+        let deadline = self.deadline(place.group, ttl, now);
+        let version = self.put(place, found, Some(value.clone()), deadline, now);
+        self.groups[place.group.index()].counters.sets += 1;
+        Ok(Reply::Set {
+            stored: true,
+            version: Some(version),
+        })
+    }
+
+    /// Kills the key's fill token and its note of absence in any case: who deletes
+    /// says that what an origin told before is out of date.
+    fn delete(&mut self, place: &Place<'_>, condition: Condition, now: WallMs) -> Reply {
+        self.fills.kill(self.fill_key(place));
+        let found = self.find(place, now);
+        let current = self.version(found);
+        if current.is_some() && !holds(condition, current) {
+            return Reply::Delete {
+                deleted: false,
+                version: current,
+            };
+        }
+        if let Some(index) = found {
+            self.remove(index, Gone::Removed);
+        }
+        Reply::Delete {
+            deleted: current.is_some(),
+            version: None,
+        }
+    }
+
+    /// Counts as a use: who prolongs an entry means to read it.
+    fn set_ttl(&mut self, place: &Place<'_>, ttl: Option<Ttl>, now: WallMs) -> Reply {
+        let found = self
+            .find(place, now)
+            .filter(|index| self.entries[*index as usize].is_key());
+        if let Some(index) = found {
+            self.set_deadline(index, Deadline::after(now, ttl));
+            self.touch(index, now);
+        }
+        Reply::Touch {
+            found: found.is_some(),
+        }
+    }
+
+    /// The version of what a caller sees there; a note of absence is nothing.
+    fn version(&self, found: Option<u32>) -> Option<Version> {
+        let entry = &self.entries[found? as usize];
+        let container = &self.containers[entry.container as usize];
+        entry.is_key().then(|| container.version(entry.seq))
+    }
+
+    /// When an entry ends that is written now; the group says so where nobody does.
+    pub(super) fn deadline(&self, group: GroupId, ttl: Option<Ttl>, now: WallMs) -> Deadline {
+        Deadline::after(now, ttl.or(self.groups[group.index()].default_ttl))
+    }
+}
+
+/// Whether a condition holds for a key with this version, or without entry.
+fn holds(condition: Condition, current: Option<Version>) -> bool {
+    match condition {
+        Condition::Always => true,
+        Condition::IfAbsent => current.is_none(),
+        Condition::IfPresent => current.is_some(),
+        Condition::IfVersion(version) => current == Some(version),
+    }
+}

@@ -1,0 +1,85 @@
+//! Loads from an origin: announced, stored if nothing came between, or given up.
+
+use cached_proto::types::{Key, Slot};
+
+use super::{FillKey, Shard};
+use crate::clock::WallMs;
+use crate::store::entry::Deadline;
+use crate::store::{Fill, FillToken, Filled, GroupId, Refused};
+
+impl Shard {
+    /// Issues a token for a key.
+    pub(crate) fn begin_fill(
+        &mut self,
+        slot: Slot,
+        group: GroupId,
+        key: &Key,
+        until: WallMs,
+    ) -> Result<FillToken, Refused> {
+        let place = self.place(slot, group, key)?;
+        let fill_key = self.fill_key(&place);
+        let nonce = self.fills.begin(fill_key, group, until);
+        Ok(FillToken {
+            container: fill_key.container,
+            nonce,
+        })
+    }
+
+    /// Stores what a load brought, if its token lives. The token is used up in any
+    /// case.
+    pub(crate) fn fill(
+        &mut self,
+        slot: Slot,
+        group: GroupId,
+        key: &Key,
+        token: FillToken,
+        fill: Fill,
+        now: WallMs,
+    ) -> Result<Filled, Refused> {
+        let alive = self.fill_alive(slot, group, key, token, now);
+        self.abandon_fill(slot, group, key, token);
+        let place = match self.place(slot, group, key) {
+            Ok(place) if alive => place,
+            _ => {
+                self.groups[group.index()].counters.fills_rejected += 1;
+                return Ok(Filled::Rejected);
+            }
+        };
+        let (value, deadline) = match fill {
+            Fill::Value { value, ttl } => (Some(value), self.deadline(group, ttl, now)),
+            Fill::Absent { ttl } => (None, Deadline::after(now, Some(ttl))),
+        };
+        self.check_fits(&place, value.as_ref().map_or(0, bytes::Bytes::len))?;
+        let found = self.find(&place, now);
+        Ok(Filled::Stored(
+            self.put(&place, found, value, deadline, now),
+        ))
+    }
+
+    /// Takes a token back.
+    pub(crate) fn abandon_fill(&mut self, slot: Slot, group: GroupId, key: &Key, token: FillToken) {
+        if let Some(fill_key) = self.key_of(slot, group, key, token) {
+            self.fills.end(fill_key, token.nonce);
+        }
+    }
+
+    /// Whether a token would be taken.
+    pub(crate) fn fill_alive(
+        &self,
+        slot: Slot,
+        group: GroupId,
+        key: &Key,
+        token: FillToken,
+        now: WallMs,
+    ) -> bool {
+        let fill_key = self.key_of(slot, group, key, token);
+        fill_key.is_some_and(|fill_key| self.fills.is_alive(fill_key, token.nonce, now))
+    }
+
+    /// Under which key to look for a token, if its container serves.
+    fn key_of(&self, slot: Slot, group: GroupId, key: &Key, token: FillToken) -> Option<FillKey> {
+        let place = self.place(slot, group, key).ok()?;
+        let fill_key = self.fill_key(&place);
+        (fill_key.container == token.container).then_some(fill_key)
+    }
+}

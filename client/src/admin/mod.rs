@@ -1,0 +1,316 @@
+//! Operators' calls: the state of a cluster, its numbers, and changes to it.
+
+mod types;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cached_proto::pb::cached::admin::v1 as pb;
+use cached_proto::pb::cached::admin::v1::admin_client::AdminClient;
+use cached_proto::records::GroupRecord;
+use cached_proto::types::{GroupName, NodeName};
+use futures_util::stream::{self, Stream};
+use tokio::time::timeout;
+use tonic::{Request, Response};
+
+use crate::ask::{check_seeds, first_answer};
+use crate::call::{timed, wrong_answer};
+use crate::connections::{ConnectOptions, Connections, Link};
+use crate::error::Error;
+use crate::status::{error_of, time_over};
+use crate::topology::{Cell, Topology, nodes};
+
+pub use types::{
+    Answered, Blacklist, BlacklistEntry, Flushed, GetterStats, GroupStats, NodeStats,
+    RegistryHealth, RequestStats, Status,
+};
+
+/// Operators' calls, answered by any node or gateway of the cluster. Clones share
+/// their connections.
+///
+/// What only asks is asked of several addresses at the same time, and the first
+/// answer wins. What changes something is sent to one address that answers, once,
+/// and not again: when its outcome is unknown, [`Error::applied`] says so.
+///
+/// ```no_run
+/// # use cached_client::{Admin, connections::ConnectOptions};
+/// # use std::time::Duration;
+/// # async fn example() -> Result<(), cached_client::Error> {
+/// let nodes = ["127.0.0.1:8001".to_owned(), "127.0.0.1:8002".to_owned()];
+/// let admin = Admin::new(ConnectOptions::default(), &nodes, Duration::from_secs(5))?;
+/// let status = admin.status().await?;
+/// println!("{} says: healthy: {}", status.endpoint, status.value.healthy);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Admin {
+    connections: Connections,
+    endpoints: Endpoints,
+    timeout: Duration,
+}
+
+/// Whom to ask.
+#[derive(Clone, Debug)]
+enum Endpoints {
+    These(Arc<[String]>),
+    /// Members and seeds, as a client knows them.
+    Cluster(Arc<Cell>),
+}
+
+impl Admin {
+    /// To these addresses. Connects when first used; `timeout` bounds each call. Fails
+    /// when there is no address or one cannot be read.
+    pub fn new(
+        options: ConnectOptions,
+        endpoints: &[String],
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let endpoints = Endpoints::These(check_seeds(endpoints)?);
+        Ok(Self {
+            connections: Connections::new(options),
+            endpoints,
+            timeout,
+        })
+    }
+
+    pub(crate) fn of_cluster(connections: Connections, cell: Arc<Cell>, timeout: Duration) -> Self {
+        Self {
+            connections,
+            endpoints: Endpoints::Cluster(cell),
+            timeout,
+        }
+    }
+
+    /// The same calls, to this address alone.
+    pub fn at(&self, endpoint: impl Into<String>) -> Self {
+        let endpoints = Endpoints::These(Arc::new([endpoint.into()]));
+        Self {
+            endpoints,
+            ..self.clone()
+        }
+    }
+
+    /// Members and rows.
+    pub async fn topology(&self) -> Result<Answered<Topology>, Error> {
+        let (value, feed) = nodes::open(&self.connections, self.addresses(), self.timeout).await?;
+        Ok(Answered {
+            endpoint: feed.address,
+            value,
+        })
+    }
+
+    /// Members and rows, now and at each change, from one node. An error ends the
+    /// stream: watch again, and another node may answer.
+    pub async fn watch_topology(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Answered<Topology>, Error>> + Send + 'static, Error> {
+        let (first, feed) = nodes::open(&self.connections, self.addresses(), self.timeout).await?;
+        Ok(stream::unfold(
+            (Some(first), Some(feed)),
+            |(first, feed)| async move {
+                let mut feed = feed?;
+                let endpoint = feed.address.clone();
+                let next = match first {
+                    Some(first) => Ok(first),
+                    None => feed.next().await,
+                };
+                let feed = next.is_ok().then_some(feed);
+                Some((next.map(|value| Answered { endpoint, value }), (None, feed)))
+            },
+        ))
+    }
+
+    /// How the cluster is.
+    pub async fn status(&self) -> Result<Answered<Status>, Error> {
+        let answer = self
+            .any(pb::StatusRequest {}, |mut admin, request| async move {
+                admin.status(request).await
+            })
+            .await?;
+        answer.read(Status::try_from)
+    }
+
+    /// Counters of every member, or of the answering node alone.
+    pub async fn stats(&self, own_node_only: bool) -> Result<Answered<Vec<NodeStats>>, Error> {
+        let answer = self
+            .any(
+                pb::StatsRequest { own_node_only },
+                |mut admin, request| async move { admin.stats(request).await },
+            )
+            .await?;
+        Ok(answer.map(|stats| stats.nodes.into_iter().map(NodeStats::from).collect()))
+    }
+
+    /// Whom the members, or the answering node alone, do not attempt.
+    pub async fn blacklist(&self, own_node_only: bool) -> Result<Answered<Blacklist>, Error> {
+        let answer = self
+            .any(
+                pb::ListBlacklistRequest { own_node_only },
+                |mut admin, request| async move { admin.list_blacklist(request).await },
+            )
+            .await?;
+        Ok(answer.map(|list| Blacklist {
+            entries: list.entries.into_iter().map(BlacklistEntry::from).collect(),
+            unanswered: list.unanswered,
+        }))
+    }
+
+    /// Tells every node not to attempt `target` for `ttl`. `by` is `user@host`.
+    pub async fn blacklist_add(
+        &self,
+        target: &NodeName,
+        ttl: Duration,
+        reason: &str,
+        by: &str,
+    ) -> Result<Answered<()>, Error> {
+        let request = pb::AddBlacklistRequest {
+            target: target.as_str().to_owned(),
+            ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+            reason: reason.to_owned(),
+            by: by.to_owned(),
+        };
+        let answer = self
+            .one(request, |mut admin, request| async move {
+                admin.add_blacklist(request).await
+            })
+            .await?;
+        Ok(answer.map(|_| ()))
+    }
+
+    /// Takes an operator's entry away; false: there was none. `by` is `user@host`.
+    pub async fn blacklist_remove(
+        &self,
+        target: &NodeName,
+        by: &str,
+    ) -> Result<Answered<bool>, Error> {
+        let target = target.as_str().to_owned();
+        let request = pb::RemoveBlacklistRequest {
+            target,
+            by: by.to_owned(),
+        };
+        let answer = self
+            .one(request, |mut admin, request| async move {
+                admin.remove_blacklist(request).await
+            })
+            .await?;
+        Ok(answer.map(|removed| removed.removed))
+    }
+
+    /// The groups and their settings.
+    pub async fn groups(&self) -> Result<Answered<Vec<GroupRecord>>, Error> {
+        let answer = self
+            .any(pb::ListGroupsRequest {}, |mut admin, request| async move {
+                admin.list_groups(request).await
+            })
+            .await?;
+        answer.read(|list| list.groups.into_iter().map(GroupRecord::try_from).collect())
+    }
+
+    /// Creates a group; answers it as it is now. `by` is `user@host`.
+    pub async fn group_create(
+        &self,
+        group: GroupRecord,
+        by: &str,
+    ) -> Result<Answered<GroupRecord>, Error> {
+        let request = pb::CreateGroupRequest {
+            group: Some(group.into()),
+            by: by.to_owned(),
+        };
+        let answer = self
+            .one(request, |mut admin, request| async move {
+                admin.create_group(request).await
+            })
+            .await?;
+        let endpoint = answer.endpoint;
+        let group = answer
+            .value
+            .group
+            .ok_or_else(|| wrong_answer("did not say what it created"))?;
+        Answered {
+            endpoint,
+            value: group,
+        }
+        .read(GroupRecord::try_from)
+    }
+
+    /// Removes all entries of a group, on every node; what it came to on each. `by` is
+    /// `user@host`.
+    pub async fn group_flush(
+        &self,
+        group: &GroupName,
+        by: &str,
+    ) -> Result<Answered<Vec<Flushed>>, Error> {
+        let group = group.as_str().to_owned();
+        let request = pb::FlushGroupRequest {
+            group,
+            by: by.to_owned(),
+        };
+        let answer = self
+            .one(request, |mut admin, request| async move {
+                admin.flush_group(request).await
+            })
+            .await?;
+        Ok(answer.map(|flushed| flushed.nodes.into_iter().map(Flushed::from).collect()))
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        match &self.endpoints {
+            Endpoints::These(addresses) => addresses.to_vec(),
+            Endpoints::Cluster(cell) => cell.load().addresses(),
+        }
+    }
+
+    /// Asks all, takes the first answer.
+    async fn any<Q, A, F>(
+        &self,
+        question: Q,
+        call: impl Fn(AdminClient<Link>, Request<Q>) -> F,
+    ) -> Result<Answered<A>, Error>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, tonic::Status>>,
+    {
+        first_answer(self.addresses(), self.timeout, |endpoint| {
+            self.ask(endpoint, question.clone(), &call)
+        })
+        .await
+    }
+
+    /// Finds one that answers, and asks that one alone and once.
+    async fn one<Q, A, F>(
+        &self,
+        question: Q,
+        call: impl Fn(AdminClient<Link>, Request<Q>) -> F,
+    ) -> Result<Answered<A>, Error>
+    where
+        F: Future<Output = Result<Response<A>, tonic::Status>>,
+    {
+        let endpoint = match <[String; 1]>::try_from(self.addresses()) {
+            Ok([only]) => only,
+            Err(_) => self.status().await?.endpoint,
+        };
+        let asked = self.ask(endpoint.clone(), question, call);
+        let answer = timeout(self.timeout, asked).await;
+        answer.unwrap_or_else(|_| Err(time_over(&endpoint)))
+    }
+
+    async fn ask<Q, A, F>(
+        &self,
+        endpoint: String,
+        question: Q,
+        call: impl Fn(AdminClient<Link>, Request<Q>) -> F,
+    ) -> Result<Answered<A>, Error>
+    where
+        F: Future<Output = Result<Response<A>, tonic::Status>>,
+    {
+        let admin = self.connections.admin(&endpoint)?;
+        match call(admin, timed(question, self.timeout)).await {
+            Ok(answer) => Ok(Answered {
+                endpoint,
+                value: answer.into_inner(),
+            }),
+            Err(status) => Err(error_of(&endpoint, &status)),
+        }
+    }
+}

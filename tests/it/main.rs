@@ -1,0 +1,19 @@
+//! Whole clusters: one binary, one file per topic. Every case runs real processes
+//! that meet in a real etcd.
+
+mod bad_bytes;
+mod bad_input;
+mod bad_start;
+mod cli;
+mod cli_bytes;
+mod cli_help;
+mod data;
+mod examples;
+mod failure;
+mod getter;
+mod guides;
+mod outage;
+mod quickstart;
+mod replay;
+mod security;
+mod tls;

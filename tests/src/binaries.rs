@@ -1,0 +1,45 @@
+//! Where the programs under test are; built first, so that a test never runs old ones.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Path of `cached`.
+pub fn cached() -> PathBuf {
+    folder().join("cached")
+}
+
+/// Path of `cachectl`.
+pub fn cachectl() -> PathBuf {
+    folder().join("cachectl")
+}
+
+/// Path of an example.
+pub fn example(name: &str) -> PathBuf {
+    folder().join("examples").join(name)
+}
+
+fn folder() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build).clone()
+}
+
+fn build() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--bins", "--examples"]);
+    cargo.args(["-p", "cached", "-p", "cachectl", "-p", "cached-examples"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let status = cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "the programs under test do not build");
+    // target/debug/deps/it-… -> target/debug
+    let test = std::env::current_exe().expect("a test knows its own path");
+    test.parent()
+        .and_then(|deps| deps.parent())
+        .expect("tests lie in target/…/deps")
+        .to_owned()
+}

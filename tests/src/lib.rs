@@ -1,0 +1,15 @@
+//! Help for the tests of whole clusters: real processes, real etcd, real sockets.
+//! Everything here cleans up after itself when it is dropped.
+
+pub mod binaries;
+pub mod clients;
+pub mod cluster;
+pub mod command;
+pub mod console;
+pub mod etcd;
+pub mod origin;
+pub mod plain;
+pub mod process;
+pub mod raw;
+pub mod trace;
+pub mod wait;
