@@ -4,7 +4,7 @@
 # A cluster of three nodes in one process, REST on :9999. Nothing but protoc is needed.
 run:
 	@tools/need cc protoc
-	@cargo build --release --quiet -p cached -p cachectl || cargo build --release -p cached -p cachectl
+	@cargo build --release -p cached -p cachectl
 	@target/release/cached dev $(ARGS)
 
 # Everything, against real etcd.
