@@ -84,11 +84,13 @@ const WALLS: &[(&[&str], &[&str], &str)] = &[
     (
         &[
             "proto/src/ring",
-            "cached/src/cluster/plan.rs",
-            "cached/src/cluster/plan_check.rs",
+            "cached/src/blacklist/breaker.rs",
+            "cached/src/cluster/plan",
             "cached/src/cluster/state",
+            "cached/src/registry/embedded/state.rs",
             "cached/src/router/decide.rs",
-            "cached/src/store/shard.rs",
+            "cached/src/router/journey.rs",
+            "cached/src/store/shard",
             "cached/src/store/expiry.rs",
             "client/src/route.rs",
             "client/src/backoff.rs",
