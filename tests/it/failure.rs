@@ -127,10 +127,14 @@ async fn a_killed_nodes_keys_are_errors_then_misses() {
     })
     .await;
     assert_eq!(shown["slots"], 0, "{shown}");
-    let ready = get(format!("{}/readyz", cluster.nodes[2].url()))
-        .await
-        .unwrap();
-    assert_eq!(ready.status().as_u16(), 200);
+    // It has registered, and is ready once it has read the table.
+    let readyz = format!("{}/readyz", cluster.nodes[2].url());
+    wait::until("the joiner is ready", TAKEOVER_MAX, async || {
+        get(&readyz)
+            .await
+            .and_then(|answer| answer.error_for_status())
+    })
+    .await;
     let through_it = http.get(format!("{}/api?key={}", cluster.nodes[2].url(), lost[0].0));
     assert_eq!(
         through_it.send().await.unwrap().text().await.unwrap(),
