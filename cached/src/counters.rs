@@ -61,4 +61,6 @@ pub struct Counters {
     pub loads_uncached: Counter,
     /// Slots that this node took over empty.
     pub slots_lost: Counter,
+    /// Entries dropped because a receiver of moving slots had no room for them.
+    pub keys_shed: Counter,
 }

@@ -3,9 +3,10 @@
 //! Reading order: [`command`] (what is asked), [`store`] (where entries live),
 //! [`router`] (who carries it out, and [`blacklist`]: whom not to attempt),
 //! [`getter`] (what fills a miss), [`cluster`] (who owns what) on top of
-//! [`registry`] and [`peers`], [`frontend`] and [`operator`] (how it is spoken to),
-//! [`daemon`] (how all of it is joined), and [`clock`], [`tasks`] and [`counters`],
-//! which everything uses.
+//! [`registry`] and [`peers`], [`transfer`] (how slots move, and [`parking`]: where
+//! requests wait for them), [`frontend`] and [`operator`] (how it is spoken to),
+//! [`daemon`] (how all of it is joined), and [`clock`], [`tasks`], [`counters`]
+//! and [`faults`], which everything uses.
 
 pub mod args;
 pub mod blacklist;
@@ -15,9 +16,11 @@ pub mod command;
 pub mod config;
 pub mod counters;
 pub mod daemon;
+pub mod faults;
 pub mod frontend;
 pub mod getter;
 pub mod operator;
+pub mod parking;
 pub mod peers;
 pub mod registry;
 pub mod router;
@@ -25,3 +28,4 @@ pub mod store;
 pub mod sweeper;
 pub mod tasks;
 pub mod telemetry;
+pub mod transfer;

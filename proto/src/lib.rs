@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`types`] and [`limits`], then [`operation`] and [`failure`]
 //! (the data language), [`ring`], [`assignment`] and [`table`] (placement),
-//! [`records`] and [`registry_keys`] (the registry), [`convert`] and [`pb`] (the
+//! [`records`], [`operations`] and [`registry_keys`] (the registry), [`convert`] and [`pb`] (the
 //! wire).
 
 pub mod assignment;
@@ -11,6 +11,7 @@ pub mod convert;
 pub mod failure;
 pub mod limits;
 pub mod operation;
+pub mod operations;
 pub mod records;
 pub mod registry_keys;
 pub mod ring;

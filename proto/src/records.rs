@@ -109,6 +109,9 @@ pub struct MemberRecord {
     pub version: String,
     /// Unix time in milliseconds.
     pub started_ms: u64,
+    /// It is given slots only when an operator says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standby: bool,
     /// RESP listener for plain clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resp_address: Option<String>,

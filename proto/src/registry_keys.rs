@@ -30,6 +30,8 @@ pub enum RegistryKey {
     Intent(NodeName),
     /// A change of the layout that runs or has run.
     Operation(String),
+    /// How far a member is with its part of one.
+    Progress(String, NodeName),
 }
 
 impl RegistryKeys {
@@ -58,6 +60,7 @@ impl RegistryKeys {
             RegistryKey::Planner => format!("{prefix}planner"),
             RegistryKey::Intent(name) => format!("{prefix}intents/{name}"),
             RegistryKey::Operation(id) => format!("{prefix}operations/{id}"),
+            RegistryKey::Progress(id, name) => format!("{prefix}operations/{id}/{name}"),
         }
     }
 
@@ -74,7 +77,12 @@ impl RegistryKeys {
             ("groups", name) => GroupName::new(name).ok().map(RegistryKey::Group),
             ("blacklist", name) => NodeName::new(name).ok().map(RegistryKey::Blacklist),
             ("intents", name) => NodeName::new(name).ok().map(RegistryKey::Intent),
-            ("operations", id) if !id.is_empty() => Some(RegistryKey::Operation(id.to_owned())),
+            ("operations", id) if !id.is_empty() => match id.split_once('/') {
+                None => Some(RegistryKey::Operation(id.to_owned())),
+                Some((id, name)) => NodeName::new(name)
+                    .ok()
+                    .map(|name| RegistryKey::Progress(id.to_owned(), name)),
+            },
             _ => None,
         }
     }
@@ -98,6 +106,7 @@ mod tests {
             RegistryKey::Blacklist(n1.clone()),
             RegistryKey::Intent(n1),
             RegistryKey::Operation("op-1".to_owned()),
+            RegistryKey::Progress("op-1".to_owned(), NodeName::new("n1").unwrap()),
         ] {
             assert_eq!(keys.parse(keys.key(&key).as_bytes()), Some(key));
         }

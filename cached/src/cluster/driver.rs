@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::register::register;
 use super::shared::{LastProbe, Shared, probe};
-use super::state::State;
 use super::state::event::{Effect, Event, Level};
+use super::state::{FIRST_EPOCH, State};
 use crate::clock::Moment;
 use crate::peers::Peer;
 use crate::registry::{Range, RegistryError};
 use crate::tasks::Stop;
+use crate::transfer::Told;
 
 /// How often time alone is an event: much finer than any interval of the protocol,
 /// and nothing to an idle processor.
@@ -34,18 +35,25 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     state: State,
     events: mpsc::Receiver<Event>,
+    told: mpsc::Receiver<Told>,
     /// Ends the watch that runs.
     watch: CancellationToken,
     problems_at: Moment,
 }
 
 impl Driver {
-    pub(super) fn new(shared: Arc<Shared>, state: State, events: mpsc::Receiver<Event>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        state: State,
+        events: mpsc::Receiver<Event>,
+        told: mpsc::Receiver<Told>,
+    ) -> Self {
         let problems_at = Moment::default();
         Self {
             shared,
             state,
             events,
+            told,
             watch: CancellationToken::new(),
             problems_at,
         }
@@ -62,6 +70,10 @@ impl Driver {
                     tick.set(shared.clock.sleep(TICK));
                     Event::Tick { wall: shared.clock.wall() }
                 }
+                Some(told) = self.told.recv() => match told {
+                    Told::Move { id, news } => Event::Move { id, news },
+                    Told::Committed(record) => Event::Committed(record),
+                },
                 Some(event) = self.events.recv() => event,
                 () = shared.view.refresh_asked() => Event::RefreshAsked,
             };
@@ -95,14 +107,24 @@ impl Driver {
         let shared = &self.shared;
         let fence = shared.view.fence();
         match effect {
-            Effect::OpenSlot { slot, epoch } => drop(shared.store.open_slot(slot, epoch)),
+            Effect::OpenSlot { slot, epoch, .. } => {
+                shared.store.open_slot(slot, epoch);
+                if epoch > FIRST_EPOCH {
+                    shared.counters.slots_lost.increment();
+                }
+            }
+            Effect::RowRead { .. }
+            | Effect::WakeParked
+            | Effect::StartMove(_)
+            | Effect::SealMove(_)
+            | Effect::EndMove { .. }
+            | Effect::SetMoveRate(_) => todo!(),
             Effect::CloseSlot { slot, epoch } => {
                 let container = shared.store.slot(slot).filter(|info| info.epoch <= epoch);
                 if let Some(info) = container {
                     shared.store.drop_slot(slot, info.container);
                 }
             }
-            Effect::CountLost(slots) => shared.counters.slots_lost.add(slots),
             Effect::OpenFence => fence.open(),
             Effect::CloseFence(reason) => fence.close(reason),
             Effect::ExtendFence { started } => fence.extend(started, shared.config.fence_after),

@@ -28,13 +28,16 @@ use cached_proto::failure::Failure;
 use cached_proto::records::{BlacklistRecord, GroupRecord, MemberRecord, MemberState, Mode};
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{ClusterName, GroupName, Incarnation, MemberId, NodeName};
+use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::counters::Counters;
+use crate::parking::Parking;
 use crate::peers::{Identity, Peer, Peers, ProbeAnswer, Suspect, Verdict};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::transfer::{Told, Transfers};
 use shared::Shared;
 use state::event::Event;
 use view::{FenceReason, Serving, ViewCell};
@@ -77,6 +80,10 @@ pub struct ClusterConfig {
     pub isolation_cap: Duration,
     /// How long the registry may be unreachable at the start before it is given up.
     pub start_timeout: Duration,
+    /// How long a member must have lived before it is given slots by itself.
+    pub join_delay: Duration,
+    /// Slots are sealed only while the registry's last three round trips were shorter (R45).
+    pub seal_budget: Duration,
 }
 
 /// Why a node did not start.
@@ -109,6 +116,12 @@ pub struct ClusterParts {
     pub view: Arc<ViewCell>,
     /// Where it counts lost slots.
     pub counters: Arc<Counters>,
+    /// Carries out moves.
+    pub transfers: Arc<Transfers>,
+    /// What they tell.
+    pub told: mpsc::Receiver<Told>,
+    /// Requests that wait for slots.
+    pub parking: Arc<Parking>,
     /// Seed of its random numbers (incarnation, jitter, plan ids).
     pub seed: u64,
 }

@@ -16,10 +16,12 @@ use super::view::ViewCell;
 use super::{ClusterConfig, ClusterParts};
 use crate::clock::{Clock, Moment};
 use crate::counters::Counters;
+use crate::parking::Parking;
 use crate::peers::{Peer, Peers, ProbeAnswer};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::transfer::Transfers;
 
 /// How long results of probes are kept for peers that ask.
 const PROBED_FOR: Duration = Duration::from_secs(60);
@@ -61,6 +63,8 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     pub(super) view: Arc<ViewCell>,
     pub(super) counters: Arc<Counters>,
+    pub(super) transfers: Arc<Transfers>,
+    pub(super) parking: Arc<Parking>,
     pub(super) events: mpsc::Sender<Event>,
     /// Guards plain values; held for a copy.
     pub(super) facts: Mutex<Facts>,
@@ -93,6 +97,8 @@ impl Shared {
             tasks: parts.tasks,
             view: parts.view,
             counters: parts.counters,
+            transfers: parts.transfers,
+            parking: parts.parking,
             events,
             facts: Mutex::new(facts),
             probed: Mutex::default(),

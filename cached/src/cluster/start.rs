@@ -59,8 +59,11 @@ pub(super) async fn start(mut parts: ClusterParts) -> Result<Cluster, StartError
     let state = State::new(parts.config.clone(), birth, rng.random(), now);
     let (sender, receiver) = mpsc::channel(EVENTS_MAX);
     let tasks = parts.tasks.clone();
+    let (none, told) = mpsc::channel(1);
+    drop(none);
+    let told = std::mem::replace(&mut parts.told, told);
     let shared = Arc::new(Shared::new(parts, id, server_version, sender));
-    let driver = Driver::new(shared.clone(), state, receiver);
+    let driver = Driver::new(shared.clone(), state, receiver, told);
     tasks.spawn("cluster", |stop| driver.run(stop));
     Ok(Cluster { shared })
 }

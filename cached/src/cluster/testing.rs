@@ -24,6 +24,7 @@ pub(crate) fn member(name: &str) -> MemberRecord {
         zone: String::new(),
         version: "0.1.0".to_owned(),
         started_ms: 0,
+        standby: false,
         resp_address: None,
         resp_cluster_address: None,
     }
@@ -48,6 +49,8 @@ pub(crate) fn config(name: &str) -> ClusterConfig {
         probe_timeout: Duration::from_millis(900),
         isolation_cap: Duration::from_secs(60),
         start_timeout: Duration::from_secs(10),
+        join_delay: Duration::from_secs(10),
+        seal_budget: Duration::from_millis(20),
     }
 }
 

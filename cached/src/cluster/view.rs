@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cached_proto::failure::OwnerHint;
-use cached_proto::records::{BlacklistRecord, GroupRecord, MemberRecord, MetaRecord};
+use cached_proto::operations::{IntentRecord, OperationRecord, ProgressRecord};
+use cached_proto::records::{BlacklistRecord, GroupRecord, MemberRecord, MetaRecord, PlanRecord};
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{Epoch, GroupName, MemberId, NodeName, Slot};
 use tokio::sync::Notify;
@@ -71,6 +72,27 @@ pub struct ClusterView {
     pub planner: Option<NodeName>,
     /// Registry reads fail since then; `None` while they succeed.
     pub registry_lost_since: Option<Moment>,
+    /// The plan in force.
+    pub plan: Option<Arc<PlanRecord>>,
+    /// Slots whose owner is another than the plan wants.
+    pub to_move: u32,
+    /// What operators, and leaving members, asked of members.
+    pub intents: BTreeMap<NodeName, IntentRecord>,
+    /// Operations, oldest first.
+    pub operations: Vec<Arc<OperationView>>,
+}
+
+/// An operation as the registry holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationView {
+    /// What it is and where it stands.
+    pub record: OperationRecord,
+    /// Revision of the record's last change.
+    pub mod_revision: i64,
+    /// Newest revision of the record and of all progress.
+    pub revision: i64,
+    /// What each sender has moved.
+    pub progress: BTreeMap<NodeName, ProgressRecord>,
 }
 
 impl ClusterView {
@@ -88,7 +110,18 @@ impl ClusterView {
             blacklist: BTreeMap::new(),
             planner: None,
             registry_lost_since: None,
+            plan: None,
+            to_move: 0,
+            intents: BTreeMap::new(),
+            operations: Vec::new(),
         }
+    }
+
+    /// The operation that runs or is paused.
+    pub fn open_operation(&self) -> Option<&Arc<OperationView>> {
+        self.operations
+            .iter()
+            .find(|operation| operation.record.state.is_open())
     }
 
     /// The hash that turns keys into slots.

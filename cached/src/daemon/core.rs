@@ -23,6 +23,7 @@ use crate::frontend::rest::App;
 use crate::frontend::server::{ServerConfig, ServerParts, serve};
 use crate::frontend::{FrontendParts, Limits, grpc, rest};
 use crate::operator::{Operator, OperatorParts};
+use crate::parking::Parking;
 use crate::peers::grpc::GrpcPeers;
 use crate::peers::{Identity, Peers};
 use crate::registry::Registry;
@@ -30,6 +31,9 @@ use crate::router::{Router, RouterParts, follow_groups};
 use crate::store::{Store, StoreConfig};
 use crate::sweeper;
 use crate::tasks::{Stop, Tasks};
+use crate::transfer::{Told, TransferParts, Transfers};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 /// Shards of a store: enough that two threads seldom meet in one, few enough that
 /// each has a fair part of the memory.
@@ -49,6 +53,10 @@ pub(super) struct Core {
     connections: Connections,
     identity: Arc<ArcSwap<Identity>>,
     peers: Arc<dyn Peers>,
+    parking: Arc<Parking>,
+    transfers: Arc<Transfers>,
+    /// What transfers tell, until the cluster's part listens.
+    told: Mutex<Option<mpsc::Receiver<Told>>>,
 }
 
 impl Core {
@@ -61,15 +69,32 @@ impl Core {
             cluster: config.cluster.name.to_string(),
             cluster_uuid: None,
         }));
+        let view = ViewCell::new(config.cluster.mode == Mode::Strict);
+        let counters: Arc<Counters> = Arc::default();
+        let store = Arc::new(Store::new(StoreConfig {
+            shards: SHARDS,
+            memory_bytes,
+        }));
+        let peers = GrpcPeers::new(connections.clone(), identity.clone(), clock.clone());
+        let parking: Arc<Parking> = Arc::default();
+        let (transfers, told) = Transfers::new(TransferParts {
+            store: store.clone(),
+            peers: peers.clone(),
+            view: view.clone(),
+            parking: parking.clone(),
+            counters: counters.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+        });
         Self {
-            view: ViewCell::new(config.cluster.mode == Mode::Strict),
-            counters: Arc::default(),
+            view,
+            counters,
             breakers: Breakers::new(settings::breaker_config(&config), clock.clone()),
-            store: Arc::new(Store::new(StoreConfig {
-                shards: SHARDS,
-                memory_bytes,
-            })),
-            peers: GrpcPeers::new(connections.clone(), identity.clone(), clock.clone()),
+            store,
+            peers,
+            parking,
+            transfers,
+            told: Mutex::new(Some(told)),
             connections,
             identity,
             config,
@@ -97,6 +122,7 @@ impl Core {
             breakers: self.breakers.clone(),
             clock: clock.clone(),
             counters: counters.clone(),
+            parking: self.parking.clone(),
             limits: settings::router_limits(config),
             seed: rand::rng().random(),
         }))
@@ -117,6 +143,9 @@ impl Core {
             tasks: self.tasks.clone(),
             view: self.view.clone(),
             counters: self.counters.clone(),
+            transfers: self.transfers.clone(),
+            told: self.told.lock().take().expect("joined once"),
+            parking: self.parking.clone(),
             seed: rand::rng().random(),
         })
         .await
@@ -136,6 +165,8 @@ impl Core {
             peers: self.peers.clone(),
             counters: self.counters.clone(),
             breakers: self.breakers.clone(),
+            transfers: self.transfers.clone(),
+            parking: self.parking.clone(),
             clock: self.clock.clone(),
             stop: self.tasks.stop_token(),
             cluster_name: self.config.cluster.name.clone(),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cached_proto::convert::{WireOperation, group_from_pb, outcome_to_pb};
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::{Operation, Route};
@@ -12,6 +13,7 @@ use cached_proto::pb::cached::cache::v1 as cache;
 use cached_proto::pb::cached::peer::v1 as pb;
 use cached_proto::pb::cached::peer::v1::peer_server::Peer;
 use cached_proto::types::{Epoch, GroupName, Invalid};
+use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use super::auth::Role;
@@ -199,6 +201,25 @@ impl Peer for PeerService {
         let group = GroupName::new(&request.group).map_err(|bad| to_status(bad.into()))?;
         let flushed = self.parts.operator.flush_own(&group).await;
         let keys = flushed.map_err(to_status)?;
-        Ok(Response::new(pb::FlushResponse { keys }))
+        Ok(Response::new(pb::FlushResponse {
+            keys,
+            slots: Bytes::new(),
+        }))
+    }
+
+    type MoveStream = BoxStream<'static, Result<pb::MoveResponse, Status>>;
+
+    async fn r#move(
+        &self,
+        _request: Request<tonic::Streaming<pb::MoveRequest>>,
+    ) -> Result<Response<Self::MoveStream>, Status> {
+        todo!()
+    }
+
+    async fn moves(
+        &self,
+        _request: Request<pb::MovesRequest>,
+    ) -> Result<Response<pb::MovesResponse>, Status> {
+        todo!()
     }
 }

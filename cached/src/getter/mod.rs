@@ -274,7 +274,8 @@ impl Getter {
 
 fn not_served(refused: &Refused) -> GetError {
     match refused {
-        Refused::NotServed(_) => GetError::NotServed,
+        // Whoever asked looks at the slot again, and waits there.
+        Refused::NotServed(_) | Refused::Sealed(_) | Refused::Congested(_) => GetError::NotServed,
         Refused::TooLarge { .. } => {
             GetError::Failed(Failure::new(FailureCode::TooLarge, refused.to_string()))
         }

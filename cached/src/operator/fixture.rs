@@ -27,6 +27,7 @@ use crate::counters::Counters;
 use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
 use crate::store::{GroupSettings, Store, StoreConfig};
 use crate::tasks::Tasks;
+use crate::transfer::testing::transfers;
 
 /// A healthy cluster "test" of these members; the first is this process. Each
 /// owns one run of slots, in epoch 1.
@@ -98,6 +99,7 @@ fn member(index: usize, name: &str, owners: &[SlotOwner]) -> MemberView {
             zone: String::new(),
             version: "0.1.0".to_owned(),
             started_ms: 1,
+            standby: false,
             resp_address: None,
             resp_cluster_address: None,
         }),
@@ -202,7 +204,12 @@ impl Peers for FakePeers {
         })
     }
 
-    fn flush<'a>(&'a self, peer: &'a Peer, _: &'a GroupName, _: Duration) -> PeerFuture<'a, u64> {
+    fn flush<'a>(
+        &'a self,
+        peer: &'a Peer,
+        _: &'a GroupName,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::Flushed> {
         Box::pin(async move {
             self.reach(peer)?;
             let mut failures = self.flush_failures.lock();
@@ -211,9 +218,27 @@ impl Peers for FakePeers {
                     *left -= 1;
                     Err(PeerError::Unknown("connection reset".to_owned()))
                 }
-                _ => Ok(5),
+                _ => Ok(crate::peers::Flushed {
+                    keys: 5,
+                    slots: Vec::new(),
+                }),
             }
         })
+    }
+
+    fn open_move<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::MoveStream> {
+        unreachable!("nothing moves here")
+    }
+    fn moves<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: Duration,
+    ) -> PeerFuture<'a, Vec<cached_proto::pb::cached::admin::v1::PairProgress>> {
+        Box::pin(async move { Ok(Vec::new()) })
     }
 }
 
@@ -301,7 +326,10 @@ impl World {
         let (view, store) = (ViewCell::new(false), Arc::new(store()));
         let breakers = Breakers::new(BreakerConfig::default(), clock.clone());
         let counters = Arc::new(Counters::default());
+        let (transfers, _) = transfers(&store, &view, &clock, &tasks, peers.clone());
         let operator = Arc::new(Operator::new(OperatorParts {
+            transfers,
+            parking: Arc::default(),
             cluster: cluster.clone(),
             view: view.clone(),
             store: store.clone(),

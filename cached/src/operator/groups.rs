@@ -90,6 +90,7 @@ impl Operator {
                 peers
                     .flush(peer, group, FLUSH_TIMEOUT)
                     .await
+                    .map(|flushed| flushed.keys)
                     .map_err(failure_of)
             }
             Whom::Away(member) => Err(away(member)),

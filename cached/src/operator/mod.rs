@@ -33,9 +33,11 @@ use crate::blacklist::Breakers;
 use crate::clock::{Clock, Moment};
 use crate::cluster::view::{ClusterView, FenceReason, MemberView, Serving, ViewCell};
 use crate::counters::Counters;
+use crate::parking::Parking;
 use crate::peers::Peers;
 use crate::store::Store;
 use crate::tasks::Stop;
+use crate::transfer::Transfers;
 
 /// Everything an operator works with.
 #[derive(Debug)]
@@ -52,6 +54,10 @@ pub struct OperatorParts {
     pub counters: Arc<Counters>,
     /// Its circuit breakers.
     pub breakers: Arc<Breakers>,
+    /// Slots on the move, from here and to here.
+    pub transfers: Arc<Transfers>,
+    /// Requests that wait for them.
+    pub parking: Arc<Parking>,
     /// Time.
     pub clock: Clock,
     /// Ends waits for changes when the process ends.

@@ -77,6 +77,9 @@ impl Operator {
             fill_tokens: parts.store.fill_tokens(),
             slots_lost: parts.counters.slots_lost.get(),
             cpu_micros: process::cpu_micros(),
+            keys_shed: parts.counters.keys_shed.get(),
+            parked: parts.parking.waiting() as u64,
+            staged_bytes: parts.transfers.staged_bytes(),
         }
     }
 }

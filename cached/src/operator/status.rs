@@ -41,6 +41,11 @@ pub(super) fn status(known: Known<'_>) -> StatusResponse {
         healthy: problems.is_empty(),
         problems,
         layout: view.layout,
+        operation: view
+            .open_operation()
+            .map(|operation| operation.record.id.clone())
+            .unwrap_or_default(),
+        slots_to_move: view.to_move,
         members_up: count(view, Some(MemberState::Up)),
         members_joining: count(view, Some(MemberState::Joining)),
         members_down: count(view, None),

@@ -10,7 +10,7 @@ use cached_client::{Error, status};
 use cached_proto::convert::{member_id, member_state_from_pb, operation_to_pb, outcome_from_pb};
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::{Outcome, Route};
-use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats};
+use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgress};
 use cached_proto::pb::cached::peer::v1 as pb;
 use cached_proto::pb::cached::peer::v1::opinion_response::Verdict as WireVerdict;
 use cached_proto::pb::cached::peer::v1::peer_client::PeerClient;
@@ -18,7 +18,8 @@ use cached_proto::types::{GroupName, Invalid};
 use tonic::{Request, Response, Status};
 
 use super::{
-    Forwarded, Identity, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict,
+    Flushed, Forwarded, Identity, MoveStream, Peer, PeerError, PeerFuture, Peers, ProbeAnswer,
+    Suspect, Verdict,
 };
 use crate::clock::Clock;
 
@@ -251,8 +252,20 @@ impl Peers for GrpcPeers {
         peer: &'a Peer,
         group: &'a GroupName,
         timeout: Duration,
-    ) -> PeerFuture<'a, u64> {
-        Box::pin(self.flush_on(peer, group, timeout))
+    ) -> PeerFuture<'a, Flushed> {
+        Box::pin(async move {
+            let keys = self.flush_on(peer, group, timeout).await?;
+            Ok(Flushed {
+                keys,
+                slots: Vec::new(),
+            })
+        })
+    }
+    fn open_move<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, MoveStream> {
+        todo!()
+    }
+    fn moves<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, Vec<PairProgress>> {
+        todo!()
     }
 }
 

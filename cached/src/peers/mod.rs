@@ -10,9 +10,13 @@ use std::time::Duration;
 
 use cached_proto::failure::Failure;
 use cached_proto::operation::{Operation, Outcome};
-use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats};
+use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgress};
 use cached_proto::records::MemberState;
-use cached_proto::types::{Epoch, GroupName, Incarnation, MemberId};
+use cached_proto::types::{Epoch, GroupName, Incarnation, MemberId, Slot};
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
+
+use crate::transfer::messages::{ToReceiver, ToSender};
 
 /// A future of a peer call.
 pub type PeerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PeerError>> + Send + 'a>>;
@@ -121,13 +125,41 @@ pub trait Peers: Send + Sync + std::fmt::Debug {
         peer: &'a Peer,
         timeout: Duration,
     ) -> PeerFuture<'a, Vec<BlacklistEntry>>;
-    /// Drops a group's entries in the slots that the peer owns; answers how many.
+    /// Drops a group's entries in the slots that the peer owns.
     fn flush<'a>(
         &'a self,
         peer: &'a Peer,
         group: &'a GroupName,
         timeout: Duration,
-    ) -> PeerFuture<'a, u64>;
+    ) -> PeerFuture<'a, Flushed>;
+    /// Opens the stream of a move; the first message on it must be the offer. `timeout`
+    /// bounds the opening only.
+    fn open_move<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, MoveStream>;
+    /// What the peer is sending right now.
+    fn moves<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, Vec<PairProgress>>;
+}
+
+/// What a flush came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// Entries that went.
+    pub keys: u64,
+    /// Slots that the peer served during the whole of it; others may have been on their way.
+    pub slots: Vec<Slot>,
+}
+
+/// Both directions of a move. Dropping it breaks the stream off.
+pub struct MoveStream {
+    /// To the receiver; waits while the connection is full.
+    pub send: mpsc::Sender<ToReceiver>,
+    /// From the receiver; ends when the stream does.
+    pub receive: BoxStream<'static, Result<ToSender, PeerError>>,
+}
+
+impl std::fmt::Debug for MoveStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MoveStream").finish_non_exhaustive()
+    }
 }
 
 /// Who this process is in its messages.

@@ -44,6 +44,22 @@ struct Fake;
 
 #[tonic::async_trait]
 impl PeerService for Fake {
+    type MoveStream = futures_util::stream::Empty<Result<pb::MoveResponse, Status>>;
+
+    async fn r#move(
+        &self,
+        _: Request<tonic::Streaming<pb::MoveRequest>>,
+    ) -> Result<Response<Self::MoveStream>, Status> {
+        Err(Status::unimplemented("not part of these tests"))
+    }
+
+    async fn moves(
+        &self,
+        _: Request<pb::MovesRequest>,
+    ) -> Result<Response<pb::MovesResponse>, Status> {
+        Ok(Response::default())
+    }
+
     async fn execute(
         &self,
         request: Request<pb::ExecuteRequest>,
@@ -144,7 +160,10 @@ impl PeerService for Fake {
         request: Request<pb::FlushRequest>,
     ) -> Result<Response<pb::FlushResponse>, Status> {
         assert_eq!(request.into_inner().group, "g");
-        Ok(Response::new(pb::FlushResponse { keys: 11 }))
+        Ok(Response::new(pb::FlushResponse {
+            keys: 11,
+            slots: bytes::Bytes::new(),
+        }))
     }
 }
 
@@ -287,7 +306,8 @@ async fn the_other_calls_carry_what_they_mean() {
         peers
             .flush(&peer, &GroupName::new("g").unwrap(), LONG)
             .await
-            .unwrap(),
+            .unwrap()
+            .keys,
         11
     );
 }

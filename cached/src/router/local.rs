@@ -146,6 +146,7 @@ impl Router {
         match executed {
             Ok(Executed::Reply(reply)) => AtStore::Settled(self.vouch(reply, operation.is_read())),
             Ok(Executed::KnownAbsent) => AtStore::Settled(self.vouch(Reply::Get(None), true)),
+            Err(Refused::Sealed(_) | Refused::Congested(_)) => todo!(),
             Err(Refused::NotServed(slot)) => AtStore::NotServed(not_served(slot)),
             Err(refused @ Refused::TooLarge { .. }) => {
                 let mut failure = Failure::new(FailureCode::TooLarge, refused.to_string());

@@ -35,6 +35,7 @@ use crate::cluster::view::ViewCell;
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::getter::Getter;
+use crate::parking::Parking;
 use crate::peers::Peers;
 use crate::store::Store;
 use refresh::Refresher;
@@ -83,6 +84,8 @@ pub struct RouterParts {
     pub clock: Clock,
     /// Where forwards and retries are counted.
     pub counters: Arc<Counters>,
+    /// Where operations wait while their slot changes hands.
+    pub parking: Arc<Parking>,
     /// Bounds.
     pub limits: RouterLimits,
     /// Seed of the jitter.

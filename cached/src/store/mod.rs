@@ -23,6 +23,8 @@ mod eviction;
 mod expiry;
 mod fills;
 mod groups;
+mod moves;
+mod moving;
 mod relief;
 mod shard;
 mod stats;
@@ -44,6 +46,8 @@ use budget::Budget;
 use groups::Groups;
 use shard::{CHUNK, Scope, Shard, ShardConfig};
 
+pub use moves::{Change, MoveLog, SlotSum};
+pub use moving::{Applied, Purge, Scanned};
 pub use stats::GroupCounters;
 pub use types::{
     ContainerId, Executed, Fill, FillToken, Filled, GroupId, GroupSettings, KeyCursor, KeyPage,

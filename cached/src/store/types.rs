@@ -45,8 +45,12 @@ pub struct SlotInfo {
     pub slot: Slot,
     /// Which container.
     pub container: ContainerId,
-    /// Epoch of the ownership under which it serves.
+    /// Epoch of the row under which it serves.
     pub epoch: Epoch,
+    /// Upper half of its entries' versions: epoch of the row under which it was empty last.
+    pub base: Epoch,
+    /// It is sealed.
+    pub sealed: bool,
     /// Entries, without those that only say "not there".
     pub keys: u64,
     /// Bytes of keys, values and overhead.
@@ -86,6 +90,12 @@ pub enum Refused {
     /// The slot has no container here that serves.
     #[error("slot {0} is not served here")]
     NotServed(Slot),
+    /// The slot is sealed: it changes hands. Wait for the outcome.
+    #[error("slot {0} is changing hands")]
+    Sealed(Slot),
+    /// The slot is being copied, and its changes cannot be sent as fast as they come.
+    #[error("slot {0} is being moved and takes no more writes for a moment")]
+    Congested(Slot),
     /// The entry alone is larger than its group or the node may hold.
     #[error("the entry needs {needed} bytes with its overhead; {limit} is the limit of {of}")]
     TooLarge {

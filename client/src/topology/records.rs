@@ -36,7 +36,7 @@ impl Records {
             RegistryKey::Page(page) => change(&mut self.pages, page, "table page", value)?,
             RegistryKey::Group(name) => change(&mut self.groups, name, "group", value)?,
             RegistryKey::Blacklist(name) => change(&mut self.blacklist, name, "blacklist", value)?,
-            RegistryKey::Intent(_) | RegistryKey::Operation(_) => {}
+            RegistryKey::Intent(_) | RegistryKey::Operation(_) | RegistryKey::Progress(..) => {}
         }
         Ok(())
     }

@@ -326,6 +326,7 @@ fn records() -> Records {
         zone: String::new(),
         version: String::new(),
         started_ms: 0,
+        standby: false,
         resp_address: None,
         resp_cluster_address: None,
     };

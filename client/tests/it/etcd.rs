@@ -188,6 +188,7 @@ fn member(name: &str) -> MemberRecord {
         zone: String::new(),
         version: String::new(),
         started_ms: 0,
+        standby: false,
         resp_address: None,
         resp_cluster_address: None,
     }

@@ -10,7 +10,8 @@ use cached_proto::types::{Epoch, MemberId, NodeName, Slot};
 use crate::clock::{Moment, WallMs};
 use crate::cluster::view::{ClusterView, FenceReason};
 use crate::peers::{Peer, ProbeAnswer, Suspect, Verdict};
-use crate::registry::{Range, RegistryError, Snapshot, Txn, TxnOutcome, WatchBatch};
+use crate::registry::{Range, Record, RegistryError, Snapshot, Txn, TxnOutcome, WatchBatch};
+use crate::transfer::order::{MoveEnd, MoveId, MoveNews, MoveOrder};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -74,6 +75,12 @@ pub(crate) enum Event {
     OpinionWanted { about: Peer },
     /// Somebody in this process knows of something newer than the view.
     RefreshAsked,
+    /// Something became of a move that this process sends.
+    Move { id: MoveId, news: MoveNews },
+    /// An owner says that it has committed slots to this process, in this page.
+    Committed(Record),
+    /// This process shall end: it asks for its slots to be taken first.
+    Leave,
     /// The process ends.
     SignOff,
 }
@@ -100,6 +107,17 @@ pub(crate) enum Purpose {
     Pages(PageIndex),
     /// Takes orphaned slots of a page.
     TakeOver(PageIndex),
+    /// Gives slots of a page to their receiver. Its result decides at once.
+    Commit(MoveId),
+    /// Makes sure that a commit in doubt cannot land any more (R2). Its result decides
+    /// at once, too.
+    AbortCommit(MoveId),
+    /// Puts an operation in force, changes its state, or refuses it.
+    Operation(String),
+    /// Says that this process wants to leave.
+    SayLeave,
+    /// Deletes what nobody needs any more: intents of lives that ended, old operations.
+    Tidy(String),
     /// Ends the membership of one that does not answer.
     Remove(MemberId),
     /// Frees the planner key of a planner that is no member.
@@ -141,12 +159,33 @@ pub(crate) enum Effect {
         inquiry: Moment,
         pause: Duration,
     },
-    /// Serve a slot with an empty container.
-    OpenSlot { slot: Slot, epoch: Epoch },
-    /// Drop the container of a slot if it serves this epoch or an older one.
+    /// Serve a slot: with its sealed staging of exactly that attempt, if there is one,
+    /// else with an empty container, which counts as lost if the epoch is not the first.
+    OpenSlot {
+        slot: Slot,
+        epoch: Epoch,
+        attempt: u64,
+    },
+    /// Drop the container of a slot if it serves this epoch or an older one. Comes after the
+    /// view that says who owns the slot now.
     CloseSlot { slot: Slot, epoch: Epoch },
-    /// Count slots that came empty.
-    CountLost(u64),
+    /// A row was read: stagings of older attempts can come to nothing.
+    RowRead {
+        slot: Slot,
+        epoch: Epoch,
+        attempt: u64,
+    },
+    /// Requests that wait for slots shall look again. Comes after everything that they
+    /// wait for.
+    WakeParked,
+    /// Begin to move a batch.
+    StartMove(Box<MoveOrder>),
+    /// Seal it.
+    SealMove(MoveId),
+    /// End it.
+    EndMove { id: MoveId, end: MoveEnd },
+    /// Bytes per second for all moves of this process; 0: no limit.
+    SetMoveRate(u64),
     /// Start to serve.
     OpenFence,
     /// Stop serving.

@@ -50,6 +50,7 @@ use mirror::{Mirror, Notice};
 
 pub(crate) use absence::Absent;
 pub(crate) use life::Birth;
+pub(crate) use table::FIRST_EPOCH;
 
 /// How long a taker waits after it saw that an owner is gone: longer than the owner
 /// can be sure of itself, with clocks that run 1 % apart and half a second for a
@@ -154,6 +155,9 @@ impl State {
             }
             Event::OpinionWanted { about } => self.want_probe(about, now),
             Event::RefreshAsked => self.reads.wanted = true,
+            Event::Move { id, news } => todo!("{id:?} {news:?}"),
+            Event::Committed(record) => todo!("{record:?}"),
+            Event::Leave => todo!(),
             Event::SignOff => self.sign_off(),
         }
         self.step(now);

@@ -60,6 +60,10 @@ impl State {
                 .as_ref()
                 .map(|planner| planner.value.name.clone()),
             registry_lost_since: self.reads.lost_since,
+            plan: None,
+            to_move: 0,
+            intents: BTreeMap::new(),
+            operations: Vec::new(),
             members,
         }
     }

@@ -9,7 +9,7 @@ use super::State;
 use super::event::{Effect, Level};
 
 /// Epoch of every slot's first ownership, in which nothing can have been lost.
-pub(super) const FIRST_EPOCH: Epoch = Epoch(1);
+pub(crate) const FIRST_EPOCH: Epoch = Epoch(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -46,6 +46,7 @@ impl State {
                     self.effects.push(Effect::OpenSlot {
                         slot,
                         epoch: row.epoch,
+                        attempt: row.attempt,
                     });
                     lost += u64::from(row.epoch > FIRST_EPOCH);
                 } else if let Some(epoch) = self.table.served.remove(&slot) {
@@ -55,7 +56,6 @@ impl State {
             }
         }
         if lost > 0 {
-            self.effects.push(Effect::CountLost(lost));
             self.log(Level::Info, format!("took over {lost} slots, empty"));
         }
         if dropped > 0 {

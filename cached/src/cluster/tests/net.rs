@@ -21,6 +21,7 @@ use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, S
 use crate::registry::{EmbeddedRegistry, Registry};
 use crate::store::{Store, StoreConfig};
 use crate::tasks::Tasks;
+use crate::transfer::testing::transfers;
 use cached_proto::operation::Outcome;
 use cached_proto::records::Mode;
 
@@ -123,7 +124,27 @@ impl Peers for Calls {
         unused()
     }
 
-    fn flush<'a>(&'a self, _: &'a Peer, _: &'a GroupName, _: Duration) -> PeerFuture<'a, u64> {
+    fn flush<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: &'a GroupName,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::Flushed> {
+        unused()
+    }
+
+    fn open_move<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::MoveStream> {
+        unused()
+    }
+    fn moves<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: Duration,
+    ) -> PeerFuture<'a, Vec<cached_proto::pb::cached::admin::v1::PairProgress>> {
         unused()
     }
 }
@@ -224,14 +245,19 @@ impl Net {
         let view = ViewCell::new(config.mode == Mode::Strict);
         let counters = Arc::new(Counters::default());
         let directory = self.directory.clone();
+        let peers = Arc::new(Calls {
+            from: name,
+            directory,
+        });
+        let (transfers, told) = transfers(&store, &view, &clock, &tasks, peers.clone());
         let parts = ClusterParts {
             config,
             registry: self.registry(),
             store: store.clone(),
-            peers: Arc::new(Calls {
-                from: name,
-                directory,
-            }),
+            peers,
+            transfers,
+            told,
+            parking: Arc::default(),
             clock,
             tasks: tasks.clone(),
             view: view.clone(),

@@ -62,6 +62,7 @@ pub(super) fn living(name: &str, inc: u128) -> MemberView {
         zone: String::new(),
         version: "0".into(),
         started_ms: 0,
+        standby: false,
         resp_address: None,
         resp_cluster_address: None,
     };
@@ -247,8 +248,27 @@ impl Peers for Script {
     fn blacklist<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, Vec<BlacklistEntry>> {
         unreachable!("the router asks for no lists")
     }
-    fn flush<'a>(&'a self, _: &'a Peer, _: &'a GroupName, _: Duration) -> PeerFuture<'a, u64> {
+    fn flush<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: &'a GroupName,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::Flushed> {
         unreachable!("the router flushes nothing")
+    }
+    fn open_move<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::MoveStream> {
+        unreachable!("the router moves nothing")
+    }
+    fn moves<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: Duration,
+    ) -> PeerFuture<'a, Vec<cached_proto::pb::cached::admin::v1::PairProgress>> {
+        unreachable!("the router moves nothing")
     }
 }
 
@@ -260,6 +280,7 @@ pub(super) struct World {
     pub(super) script: Arc<Script>,
     pub(super) breakers: Arc<Breakers>,
     pub(super) counters: Arc<Counters>,
+    pub(super) parking: Arc<crate::parking::Parking>,
     pub(super) clock: Clock,
 }
 
@@ -289,6 +310,7 @@ impl World {
                 counters: counters.clone(),
             })
         });
+        let parking: Arc<crate::parking::Parking> = Arc::default();
         let router = Router::new(RouterParts {
             view: view.clone(),
             store: store.clone(),
@@ -297,10 +319,12 @@ impl World {
             breakers: breakers.clone(),
             clock: clock.clone(),
             counters: counters.clone(),
+            parking: parking.clone(),
             limits,
             seed: 1,
         });
         let world = Self {
+            parking,
             router,
             view,
             store,

@@ -109,6 +109,8 @@ fn info(container: &Container) -> SlotInfo {
         slot: container.slot,
         container: container.id,
         epoch: container.epoch,
+        base: container.epoch,
+        sealed: false,
         keys: container.keys,
         bytes: container.bytes,
     }

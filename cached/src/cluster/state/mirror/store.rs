@@ -41,8 +41,7 @@ impl Mirror {
                 self.planner = Some(held(record, read(record)?));
                 out.push(Notice::Other);
             }
-            // Written by nobody yet.
-            RegistryKey::Intent(_) | RegistryKey::Operation(_) => {}
+            RegistryKey::Intent(_) | RegistryKey::Operation(_) | RegistryKey::Progress(..) => {}
         }
         Ok(())
     }

@@ -295,7 +295,10 @@ impl World {
         let now = self.now;
         let node = &mut self.nodes[index];
         match effect {
-            Effect::OpenSlot { slot, epoch } => drop(node.served.insert(slot, epoch)),
+            Effect::OpenSlot { slot, epoch, .. } => {
+                node.served.insert(slot, epoch);
+                node.lost += u64::from(epoch > super::super::FIRST_EPOCH);
+            }
             Effect::CloseSlot { slot, epoch } => {
                 assert_eq!(
                     node.served.remove(&slot),
@@ -303,7 +306,6 @@ impl World {
                     "closed what was not open"
                 );
             }
-            Effect::CountLost(slots) => node.lost += slots,
             Effect::OpenFence => node.fence.open(),
             Effect::CloseFence(reason) => node.fence.close(reason),
             Effect::ExtendFence { started } => node.fence.extend(started, Duration::from_secs(5)),

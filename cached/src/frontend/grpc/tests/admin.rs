@@ -230,7 +230,7 @@ async fn the_layout_cannot_be_changed_by_hand_and_says_so() {
         assert!(status.message().contains("not part of this version"));
     }
     let list = admin
-        .list_operations(pb::ListOperationsRequest {})
+        .list_operations(pb::ListOperationsRequest::default())
         .await
         .unwrap();
     assert!(list.into_inner().operations.is_empty());

@@ -78,6 +78,7 @@ impl World {
                 value_bytes_max: VALUE_BYTES_MAX,
                 ..RouterLimits::default()
             },
+            parking: Arc::default(),
             seed: 1,
         });
         let parts = Arc::new(FrontendParts {

@@ -104,6 +104,7 @@ impl Node {
             clock: world.clock.clone(),
             counters: world.counters.clone(),
             limits: router_limits,
+            parking: Arc::default(),
             seed: 1,
         });
         let parts = Arc::new(FrontendParts {

@@ -1,0 +1,70 @@
+//! Known faults that can be planted, and places where a process can be made to crash:
+//! so that tests show that they would find them. Nothing of it is in a build without
+//! the feature `faults`.
+
+/// A fault, named after the rule of docs/protocol.md that it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A commit whose answer is late is given up after a while, and serving goes on.
+    R1,
+    /// One read that does not show a commit counts as proof that it never lands.
+    R2,
+    /// Reads are served between the seal and the outcome of the commit.
+    R3,
+    /// The source drops its copy before the commit is certain.
+    R4,
+    /// Staging begins with what an earlier attempt left.
+    R5,
+    /// An acknowledged keep-alive counts as a proof of life.
+    R11,
+    /// The fence is checked before an operation instead of after it.
+    R14,
+    /// A received entry is stored although a newer one is there.
+    R19,
+    /// Evictions are not sent.
+    R23,
+    /// A fill is stored whatever came after its miss.
+    R34,
+    /// A new owner acknowledges deletes before it has the entries: it serves its
+    /// staging before the seal.
+    R37,
+}
+
+/// Whether a fault is planted: the one that `CACHED_FAULT` names, as in `R19`.
+#[cfg(feature = "faults")]
+pub fn planted(fault: Fault) -> bool {
+    static PLANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let name = PLANTED.get_or_init(|| std::env::var("CACHED_FAULT").ok());
+    name.as_deref() == Some(format!("{fault:?}").as_str())
+}
+
+/// Never.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn planted(_: Fault) -> bool {
+    false
+}
+
+/// Ends the process as `kill -9` would, if `CACHED_CRASH_AT` names this point; with
+/// `name:3` at the third time.
+#[cfg(feature = "faults")]
+pub fn crash_point(name: &str) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    static POINT: std::sync::OnceLock<Option<(String, u32)>> = std::sync::OnceLock::new();
+    let point = POINT.get_or_init(|| {
+        let text = std::env::var("CACHED_CRASH_AT").ok()?;
+        let (name, time) = text.split_once(':').unwrap_or((&text, "1"));
+        Some((name.to_owned(), time.parse().unwrap_or(1)))
+    });
+    let Some((wanted, time)) = point else { return };
+    if wanted == name && SEEN.fetch_add(1, Ordering::SeqCst) + 1 == *time {
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}
+
+/// Nothing.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn crash_point(_: &str) {}
