@@ -57,7 +57,7 @@ impl PeerService for Fake {
         &self,
         _: Request<pb::MovesRequest>,
     ) -> Result<Response<pb::MovesResponse>, Status> {
-        Ok(Response::default())
+        Ok(Response::new(pb::MovesResponse::default()))
     }
 
     async fn execute(
