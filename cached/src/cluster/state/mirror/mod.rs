@@ -6,6 +6,7 @@ mod store;
 use std::collections::BTreeMap;
 
 use cached_proto::assignment::Assignment;
+use cached_proto::operations::{IntentRecord, OperationRecord, ProgressRecord};
 use cached_proto::records::{BlacklistRecord, GroupRecord, MemberRecord, MetaRecord, PlanRecord};
 use cached_proto::registry_keys::{RegistryKey, RegistryKeys};
 use cached_proto::table::{PAGES, Page, PageIndex, Row};
@@ -39,6 +40,13 @@ impl Plan {
     pub(crate) fn lists(&self, id: &MemberId) -> bool {
         self.record.members.iter().any(|member| member.id == *id)
     }
+}
+
+/// An operation, and what each sender has moved for it. Either may be known first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Operation {
+    pub(crate) record: Option<Held<OperationRecord>>,
+    pub(crate) progress: BTreeMap<NodeName, Held<ProgressRecord>>,
 }
 
 /// A change of the mirror that somebody may have to act on.
@@ -76,6 +84,9 @@ pub(crate) struct Mirror {
     pub(crate) groups: BTreeMap<GroupName, GroupRecord>,
     pub(crate) blacklist: BTreeMap<NodeName, Held<BlacklistRecord>>,
     pub(crate) planner: Option<Held<MemberId>>,
+    pub(crate) intents: BTreeMap<NodeName, Held<IntentRecord>>,
+    /// By id.
+    pub(crate) operations: BTreeMap<String, Operation>,
     /// Keys whose values cannot be used, and why.
     pub(crate) unreadable: BTreeMap<String, String>,
     /// How many rows name each owner.
@@ -95,6 +106,8 @@ impl Mirror {
             groups: BTreeMap::new(),
             blacklist: BTreeMap::new(),
             planner: None,
+            intents: BTreeMap::new(),
+            operations: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             rows: BTreeMap::new(),
         }
@@ -107,7 +120,13 @@ impl Mirror {
         if full || self.complete_to == 0 {
             return vec![Range::Prefix(prefix.to_owned())];
         }
-        let deletable = ["members/", "planner", "blacklist/"];
+        let deletable = [
+            "members/",
+            "planner",
+            "blacklist/",
+            "intents/",
+            "operations/",
+        ];
         let whole = deletable
             .iter()
             .map(|folder| Range::Prefix(format!("{prefix}{folder}")));
@@ -234,10 +253,36 @@ impl Mirror {
                 self.groups.remove(&name);
                 out.push(Notice::Other);
             }
+            Some(RegistryKey::Intent(name)) => {
+                self.intents.remove(&name);
+                out.push(Notice::Other);
+            }
+            Some(RegistryKey::Operation(id)) => {
+                self.change_operation(id, |operation| operation.record = None);
+                out.push(Notice::Other);
+            }
+            Some(RegistryKey::Progress(id, name)) => {
+                self.change_operation(id, |operation| drop(operation.progress.remove(&name)));
+                out.push(Notice::Other);
+            }
             // Table, plan and meta outlive everything: that they are gone says that
             // somebody wiped the registry, and keeping what was known loses nothing.
             _ => {}
         }
+    }
+
+    fn change_operation(&mut self, id: String, change: impl FnOnce(&mut Operation)) {
+        let operation = self.operations.entry(id.clone()).or_default();
+        change(operation);
+        if operation.record.is_none() && operation.progress.is_empty() {
+            self.operations.remove(&id);
+        }
+    }
+
+    /// The operation that runs or is paused.
+    pub(crate) fn open_operation(&self) -> Option<&Held<OperationRecord>> {
+        let mut records = self.operations.values().filter_map(|op| op.record.as_ref());
+        records.find(|held| held.value.state.is_open())
     }
 
     /// The member of that name, if it is this incarnation.

@@ -41,7 +41,21 @@ impl Mirror {
                 self.planner = Some(held(record, read(record)?));
                 out.push(Notice::Other);
             }
-            RegistryKey::Intent(_) | RegistryKey::Operation(_) | RegistryKey::Progress(..) => {}
+            RegistryKey::Intent(name) => {
+                self.intents.insert(name, held(record, read(record)?));
+                out.push(Notice::Other);
+            }
+            RegistryKey::Operation(id) => {
+                let value = held(record, read(record)?);
+                self.operations.entry(id).or_default().record = Some(value);
+                out.push(Notice::Other);
+            }
+            RegistryKey::Progress(id, name) => {
+                let value = held(record, read(record)?);
+                let operation = self.operations.entry(id).or_default();
+                operation.progress.insert(name, value);
+                out.push(Notice::Other);
+            }
         }
         Ok(())
     }
