@@ -12,6 +12,7 @@ mod examples;
 mod failure;
 mod getter;
 mod guides;
+mod load;
 mod outage;
 mod quickstart;
 mod replay;

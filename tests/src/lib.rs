@@ -7,6 +7,8 @@ pub mod cluster;
 pub mod command;
 pub mod console;
 pub mod etcd;
+pub mod load;
+pub mod operations;
 pub mod origin;
 pub mod plain;
 pub mod process;
