@@ -13,5 +13,6 @@ pub mod origin;
 pub mod plain;
 pub mod process;
 pub mod raw;
+pub mod story;
 pub mod trace;
 pub mod wait;

@@ -94,6 +94,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// SIGINT: what Ctrl-C sends.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     /// SIGHUP: asks it to read its files again.
     pub fn hang_up(&self) {
         self.signal(Signal::HUP);

@@ -21,6 +21,8 @@ pub struct MoveOptions {
     pub load: LoadOptions,
     /// Of each node, as `--memory` takes it.
     pub memory: String,
+    /// More flags of each node.
+    pub flags: Vec<String>,
     /// Before, between and after the moves.
     pub steady: Duration,
 }
@@ -41,6 +43,7 @@ impl MoveOptions {
                 prefix: "load".to_owned(),
             },
             memory: "4GiB".to_owned(),
+            flags: Vec::new(),
             steady: Duration::from_secs(20),
         }
     }
@@ -138,7 +141,8 @@ impl MoveReport {
 /// Runs it. `say` is told what begins.
 pub async fn run(options: &MoveOptions, say: &dyn Fn(&str)) -> MoveReport {
     let flags = ["--join-delay", "0s", "--memory", &options.memory];
-    let setup = Setup::default().nodes(&flags);
+    let mut setup = Setup::default().nodes(&flags);
+    setup.node_flags.extend(options.flags.clone());
     let mut cluster = TestCluster::start(3, setup.clone()).await;
     // Nobody asks it: the client and the operator know the nodes.
     cluster.gateway.process.kill();
