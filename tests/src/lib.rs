@@ -8,6 +8,7 @@ pub mod command;
 pub mod console;
 pub mod etcd;
 pub mod load;
+pub mod netns;
 pub mod operations;
 pub mod origin;
 pub mod plain;
