@@ -18,7 +18,10 @@ async fn dies(victim: &str, point: &str) {
     let setup = Setup::default().crash(victim, point);
     let mut story = Story::start(3, setup.clone()).await;
     story.load.begin("join");
-    story.cluster.add("n4", &setup.nodes(&cached_tests::story::FLAGS)).await;
+    story
+        .cluster
+        .add("n4", &setup.nodes(&cached_tests::story::FLAGS))
+        .await;
     let process = &mut story.cluster.node(victim).process;
     let status = process.ended(CRASH_MAX).await;
     assert_eq!(status.code(), None, "killed, not ended: {status}");
@@ -27,7 +30,11 @@ async fn dies(victim: &str, point: &str) {
     assert_only_lost(&report, &excused);
     let survivors = cluster.nodes.iter().filter(|node| node.name != victim);
     for node in survivors {
-        assert!(!node.process.output().contains("panicked"), "{}", node.process.output());
+        assert!(
+            !node.process.output().contains("panicked"),
+            "{}",
+            node.process.output()
+        );
     }
 }
 

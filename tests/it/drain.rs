@@ -41,15 +41,29 @@ async fn what_was_planned_is_applied_as_it_was_shown_or_not_at_all() {
     let first = planned(&["n3"]).await.unwrap();
     let second = planned(&["n2"]).await.unwrap();
     let now = story.operator.status().await.unwrap();
-    assert_eq!((now.layout, now.operation.as_str()), (layout, ""), "nothing was done");
-    let applied = story.cluster.cachectl(&format!("plan apply {} --yes", first.id)).await;
+    assert_eq!(
+        (now.layout, now.operation.as_str()),
+        (layout, ""),
+        "nothing was done"
+    );
+    let applied = story
+        .cluster
+        .cachectl(&format!("plan apply {} --yes", first.id))
+        .await;
     assert_eq!(applied.code, 0, "{applied:?}");
     assert_eq!(owned(&story, "n3").await, 0);
     let record = story.operator.find(&first.id).await.unwrap();
-    let moved: u64 = record.pairs.iter().map(|pair| pair.moved.unwrap().slots).sum();
+    let moved: u64 = record
+        .pairs
+        .iter()
+        .map(|pair| pair.moved.unwrap().slots)
+        .sum();
     let shown: u32 = first.moves.iter().map(|shown| shown.slots).sum();
     assert_eq!(moved, u64::from(shown), "as it was shown");
-    let stale = story.cluster.cachectl(&format!("plan apply {} --yes", second.id)).await;
+    let stale = story
+        .cluster
+        .cachectl(&format!("plan apply {} --yes", second.id))
+        .await;
     assert_eq!(stale.code, 6, "{stale:?}");
     story.settle().await.1.assert_clean();
 }
@@ -60,7 +74,10 @@ async fn a_second_operation_is_refused_and_the_same_one_is_attached_to() {
         return;
     }
     let story = Story::start(3, Setup::default()).await;
-    let started = story.cluster.cachectl("drain n3 --yes --detach --max-rate 20KB").await;
+    let started = story
+        .cluster
+        .cachectl("drain n3 --yes --detach --max-rate 20KB")
+        .await;
     assert!([0, 9].contains(&started.code), "{started:?}");
     let open = story.operator.open("drain", NOTICE_MAX).await;
     let other = story.cluster.cachectl("drain n2 --yes").await;
@@ -70,10 +87,17 @@ async fn a_second_operation_is_refused_and_the_same_one_is_attached_to() {
     let mut same = viewer(&story, &folder, "drain n3 --yes");
     wait::until("it says what it follows", NOTICE_MAX, async || {
         let said = same.output();
-        if said.contains(&open.id) { Ok(()) } else { Err(said) }
+        if said.contains(&open.id) {
+            Ok(())
+        } else {
+            Err(said)
+        }
     })
     .await;
-    let faster = story.cluster.cachectl(&format!("migrations rate {} 100MiB", open.id)).await;
+    let faster = story
+        .cluster
+        .cachectl(&format!("migrations rate {} 100MiB", open.id))
+        .await;
     assert_eq!(faster.code, 0, "{faster:?}");
     let status = same.ended(SETTLED_MAX).await;
     assert_eq!(status.code(), Some(0), "{}", same.output());
@@ -92,7 +116,11 @@ async fn an_operation_is_paused_resumed_and_cancelled() {
         return;
     }
     let story = Story::start(3, Setup::default()).await;
-    let id = story.operator.start_with(drain(&["n3"]), SLOW).await.unwrap();
+    let id = story
+        .operator
+        .start_with(drain(&["n3"]), SLOW)
+        .await
+        .unwrap();
     story.operator.moved(&id, 100, SETTLED_MAX).await;
     let run = async |line: String| {
         let ran = story.cluster.cachectl(&line).await;
@@ -114,7 +142,10 @@ async fn an_operation_is_paused_resumed_and_cancelled() {
     assert_eq!(over.state, "cancelled", "{over:?}");
     let left = owned(&story, "n3").await;
     assert!(left > 0, "what had not moved stays");
-    assert_eq!(left + over.moved.unwrap().slots, 5461 + u64::from(left + over.moved.unwrap().slots == 5462));
+    assert_eq!(
+        left + over.moved.unwrap().slots,
+        5461 + u64::from(left + over.moved.unwrap().slots == 5462)
+    );
     story.settle().await.1.assert_clean();
 }
 
@@ -129,16 +160,26 @@ async fn ctrl_c_detaches_and_the_operation_goes_on() {
     let open = story.operator.open("drain", NOTICE_MAX).await;
     wait::until("it follows", NOTICE_MAX, async || {
         let said = drain.output();
-        if said.contains(&open.id) { Ok(()) } else { Err(said) }
+        if said.contains(&open.id) {
+            Ok(())
+        } else {
+            Err(said)
+        }
     })
     .await;
     drain.interrupt();
     let status = drain.ended(NOTICE_MAX).await;
     let said = drain.output();
     assert_eq!(status.code(), Some(9), "{said}");
-    assert!(said.contains(&format!("migrations watch {}", open.id)), "{said}");
+    assert!(
+        said.contains(&format!("migrations watch {}", open.id)),
+        "{said}"
+    );
     story.operator.done(&open.id, SETTLED_MAX).await;
-    let watched = story.cluster.cachectl(&format!("migrations watch {}", open.id)).await;
+    let watched = story
+        .cluster
+        .cachectl(&format!("migrations watch {}", open.id))
+        .await;
     assert_eq!(watched.code, 0, "{watched:?}");
     assert_eq!(owned(&story, "n3").await, 0);
     story.settle().await.1.assert_clean();
@@ -164,12 +205,18 @@ async fn a_standby_joins_when_it_is_told() {
         return;
     }
     let mut story = Story::start(3, Setup::default()).await;
-    let setup = Setup::default().nodes(&cached_tests::story::FLAGS).nodes(&["--standby"]);
+    let setup = Setup::default()
+        .nodes(&cached_tests::story::FLAGS)
+        .nodes(&["--standby"]);
     story.cluster.add("n4", &setup).await;
     let url = story.cluster.gateway.url();
     wait::until("it is a member", NOTICE_MAX, async || {
         let slots = slots(&url).await;
-        if slots.contains_key("n4") { Ok(()) } else { Err(slots) }
+        if slots.contains_key("n4") {
+            Ok(())
+        } else {
+            Err(slots)
+        }
     })
     .await;
     // Longer than a join takes to begin by itself.
@@ -228,7 +275,10 @@ async fn all_nodes_stopped_at_once_end_quickly() {
     }
     // Whoever saw the others leave has nobody to give its entries to, and says so.
     assert!(codes.contains(&Some(3)), "{codes:?}");
-    assert!(codes.is_subset(&BTreeSet::from([Some(0), Some(3)])), "{codes:?}");
+    assert!(
+        codes.is_subset(&BTreeSet::from([Some(0), Some(3)])),
+        "{codes:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +287,11 @@ async fn a_rate_holds_and_can_be_changed_on_the_way() {
         return;
     }
     let story = Story::start(3, Setup::default()).await;
-    let id = story.operator.start_with(drain(&["n3"]), 20_000).await.unwrap();
+    let id = story
+        .operator
+        .start_with(drain(&["n3"]), 20_000)
+        .await
+        .unwrap();
     // At that rate it would take minutes.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let slow = story.operator.find(&id).await.unwrap();

@@ -24,4 +24,6 @@ mod replay;
 mod room;
 mod security;
 mod tls;
+mod traps;
+mod traps_of_nodes;
 mod two_of_five;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use cached_client::Client;
 use cached_client::operation::{Operation, Reply};
 use cached_client::types::{Key, Ttl};
-use cached_client::Client;
 use cached_tests::clients::{AnyClient, Rest};
 use cached_tests::cluster::{Setup, TestCluster};
 use cached_tests::etcd;
@@ -20,14 +20,20 @@ async fn three_become_four_and_three_again_under_a_load() {
         return;
     }
     let mut options = MoveOptions::quick();
-    options.flags.extend(["--seal-budget", "1s"].map(str::to_owned));
+    options
+        .flags
+        .extend(["--seal-budget", "1s"].map(str::to_owned));
     let report = moves::run(&options, &|_| ()).await;
     report.load.assert_clean();
     for moved in &report.moves {
         let counts = moved.record.moved.unwrap();
         assert_eq!(counts.slots, 4096, "{moved:?}");
         assert_eq!(counts.shed, 0, "{moved:?}");
-        assert_eq!(counts.sent, counts.acknowledged + counts.skipped, "{moved:?}");
+        assert_eq!(
+            counts.sent,
+            counts.acknowledged + counts.skipped,
+            "{moved:?}"
+        );
         assert!((10_000..15_000).contains(&counts.keys), "{moved:?}");
     }
 }
@@ -45,7 +51,10 @@ async fn versions_and_times_to_live_travel_with_their_entries() {
         let ttl = (number % 2 == 0).then(|| Ttl::from_ms(ttl).unwrap());
         client.set(key.clone(), "first", ttl).await.unwrap();
         // The newer version must travel, not the first.
-        let version = client.set(key.clone(), format!("v{number}"), ttl).await.unwrap();
+        let version = client
+            .set(key.clone(), format!("v{number}"), ttl)
+            .await
+            .unwrap();
         before.insert(key, (version, ttl));
     }
     let short = Ttl::from_ms(3000).unwrap();
@@ -55,7 +64,9 @@ async fn versions_and_times_to_live_travel_with_their_entries() {
     cluster.add("n3", &Setup::default().nodes(&FLAGS)).await;
     cluster.all_served(3).await;
     operator.settled(SETTLED_MAX).await;
-    operator.done(&operator.drain(&["n1"]).await.unwrap(), SETTLED_MAX).await;
+    operator
+        .done(&operator.drain(&["n1"]).await.unwrap(), SETTLED_MAX)
+        .await;
     let asked = set.elapsed();
     for (key, (version, ttl)) in &before {
         let entry = client.get(key.clone()).await.unwrap().expect(key);
@@ -72,12 +83,14 @@ async fn versions_and_times_to_live_travel_with_their_entries() {
             other => panic!("{key}: {other:?}"),
         }
     }
-    cached_tests::wait::until("it expires where it went", SETTLED_MAX, async || {
-        match client.get("short").await {
+    cached_tests::wait::until(
+        "it expires where it went",
+        SETTLED_MAX,
+        async || match client.get("short").await {
             Ok(None) => Ok(()),
             other => Err(other),
-        }
-    })
+        },
+    )
     .await;
     // The next write of every key has a higher version than any before.
     for (key, (version, _)) in &before {
@@ -124,7 +137,10 @@ async fn the_least_recently_used_stay_so() {
             }
         }
     }
-    assert!(kept_cold == 0 || kept_hot > 10 * kept_cold, "hot {kept_hot}, cold {kept_cold}");
+    assert!(
+        kept_cold == 0 || kept_hot > 10 * kept_cold,
+        "hot {kept_hot}, cold {kept_cold}"
+    );
 }
 
 async fn fill(client: &Client, prefix: &str, numbers: std::ops::Range<usize>) {
@@ -137,7 +153,10 @@ async fn fill(client: &Client, prefix: &str, numbers: std::ops::Range<usize>) {
             condition: cached_client::operation::Condition::Always,
         });
         for answer in client.batch(sets.collect()).await {
-            assert!(matches!(answer.unwrap().reply, Reply::Set { stored: true, .. }));
+            assert!(matches!(
+                answer.unwrap().reply,
+                Reply::Set { stored: true, .. }
+            ));
         }
     }
 }
@@ -155,7 +174,9 @@ async fn the_totals_that_are_shown_are_the_keys_that_moved() {
     let known = operator.known().await;
     cluster.add("n4", &Setup::default().nodes(&FLAGS)).await;
     let id = operator.appears("join", &known, SETTLED_MAX).await;
-    let watched = cluster.cachectl(&format!("migrations watch {id} -o jsonl")).await;
+    let watched = cluster
+        .cachectl(&format!("migrations watch {id} -o jsonl"))
+        .await;
     assert_eq!(watched.code, 0, "{watched:?}");
     let last: serde_json::Value =
         serde_json::from_str(watched.out.lines().last().unwrap()).unwrap();
@@ -176,7 +197,9 @@ async fn simple_clients_notice_nothing_of_slow_moves() {
     }
     let mut story = Story::start(3, Setup::default()).await;
     // One asks a node that gives all away, one a node that receives, one the gateway.
-    let urls = story.cluster.nodes[1..].iter().chain([&story.cluster.gateway]);
+    let urls = story.cluster.nodes[1..]
+        .iter()
+        .chain([&story.cluster.gateway]);
     let urls: Vec<String> = urls.map(|node| node.url()).collect();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut clients = tokio::task::JoinSet::new();
@@ -187,7 +210,10 @@ async fn simple_clients_notice_nothing_of_slow_moves() {
             let mut round = 0;
             while !*stopped.borrow() {
                 let (key, value) = (format!("rest-{number}-{}", round % 300), format!("{round}"));
-                client.set(key.as_bytes(), value.as_bytes(), None).await.unwrap();
+                client
+                    .set(key.as_bytes(), value.as_bytes(), None)
+                    .await
+                    .unwrap();
                 let read = client.get(key.as_bytes()).await.unwrap();
                 assert_eq!(read, Some(value.into_bytes()), "{key} at {url}");
                 round += 1;
@@ -195,7 +221,11 @@ async fn simple_clients_notice_nothing_of_slow_moves() {
             round
         });
     }
-    let id = story.operator.start_with(drain(&["n2"]), story::SLOW).await.unwrap();
+    let id = story
+        .operator
+        .start_with(drain(&["n2"]), story::SLOW)
+        .await
+        .unwrap();
     story.load.begin("drain");
     let record = story.operator.done(&id, SETTLED_MAX).await;
     let took = record.finished_at_ms - record.started_at_ms;

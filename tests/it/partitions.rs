@@ -31,15 +31,27 @@ async fn cut_while_draining(links: &[(usize, usize)]) {
         cluster.net.cut(*from, *to);
     }
     let told = |record: &cached_proto::pb::cached::admin::v1::OperationRecord, to: &str| {
-        let pair = record.pairs.iter().find(|pair| pair.from == "n1" && pair.to == to);
+        let pair = record
+            .pairs
+            .iter()
+            .find(|pair| pair.from == "n1" && pair.to == to);
         pair.cloned().unwrap_or_default()
     };
     let before = told(&operator.find(&id).await.unwrap(), "n3");
-    wait::until("the move to n2 is put off, and says why", SETTLED_MAX, async || {
-        let pair = told(&operator.find(&id).await?, "n2");
-        let put_off = pair.tries >= 1 && !(pair.blocked.is_empty() && pair.last_error.is_empty());
-        if put_off { Ok(()) } else { Err(format!("{pair:?}")) }
-    })
+    wait::until(
+        "the move to n2 is put off, and says why",
+        SETTLED_MAX,
+        async || {
+            let pair = told(&operator.find(&id).await?, "n2");
+            let put_off =
+                pair.tries >= 1 && !(pair.blocked.is_empty() && pair.last_error.is_empty());
+            if put_off {
+                Ok(())
+            } else {
+                Err(format!("{pair:?}"))
+            }
+        },
+    )
     .await;
     wait::until("the moves to n3 go on", SETTLED_MAX, async || {
         let pair = told(&operator.find(&id).await?, "n3");

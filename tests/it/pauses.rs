@@ -16,7 +16,11 @@ async fn a_source_stands_still_in_the_middle_of_its_moves() {
     }
     let mut story = Story::start(3, Setup::default()).await;
     story.load.begin("drain");
-    let id = story.operator.start_with(drain(&["n1"]), SLOW).await.unwrap();
+    let id = story
+        .operator
+        .start_with(drain(&["n1"]), SLOW)
+        .await
+        .unwrap();
     story.operator.moved(&id, 100, SETTLED_MAX).await;
     for _ in 0..3 {
         story.cluster.node("n1").process.pause();
@@ -37,7 +41,11 @@ async fn a_receiver_stands_still_in_the_middle_of_its_moves() {
     }
     let mut story = Story::start(3, Setup::default()).await;
     story.load.begin("drain");
-    let id = story.operator.start_with(drain(&["n1"]), SLOW).await.unwrap();
+    let id = story
+        .operator
+        .start_with(drain(&["n1"]), SLOW)
+        .await
+        .unwrap();
     story.operator.moved(&id, 100, SETTLED_MAX).await;
     story.cluster.node("n2").process.pause();
     // Longer than a sender waits for room in a stream.
@@ -78,7 +86,11 @@ async fn an_owner_that_stood_still_while_it_was_taken_over_is_not_stale() {
         for key in &keys {
             let answer = direct.get(key.as_bytes()).await;
             let stale = matches!(&answer, Ok(value) if value.as_deref() != Some(b"new"));
-            assert!(!stale, "{key}: {answer:?} {:?} after it went on", resumed.elapsed());
+            assert!(
+                !stale,
+                "{key}: {answer:?} {:?} after it went on",
+                resumed.elapsed()
+            );
         }
     }
     let (_cluster, report) = story.settle().await;

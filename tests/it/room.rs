@@ -45,7 +45,9 @@ fn get(number: usize) -> Operation {
 
 async fn there(client: &Client, numbers: std::ops::Range<usize>) -> usize {
     let answers = ask(client, numbers.map(get).collect()).await;
-    let found = answers.iter().filter(|answer| matches!(answer.reply, Reply::Get(Some(_))));
+    let found = answers
+        .iter()
+        .filter(|answer| matches!(answer.reply, Reply::Get(Some(_))));
     found.count()
 }
 
@@ -57,28 +59,47 @@ async fn a_drain_that_does_not_fit_is_refused_and_sheds_the_coldest_when_told() 
     let cluster = TestCluster::start(3, Setup::default().nodes(&FLAGS).nodes(&SMALL)).await;
     let client = cluster.client().await;
     ask(&client, (0..KEYS).map(set).collect()).await;
-    assert_eq!(there(&client, 0..KEYS).await, KEYS, "they fit on three nodes");
+    assert_eq!(
+        there(&client, 0..KEYS).await,
+        KEYS,
+        "they fit on three nodes"
+    );
     // The first half is used again: it is the warmer one.
     there(&client, 0..KEYS / 2).await;
     let refused = cluster.cachectl("drain n3 --yes").await;
     assert_eq!(refused.code, 7, "{refused:?}");
     let said = format!("{}{}", refused.out, refused.err);
     assert!(said.contains("--shed") && said.contains("memory"), "{said}");
-    assert!(slots(&cluster.gateway.url()).await["n3"] > 0, "nothing was done");
+    assert!(
+        slots(&cluster.gateway.url()).await["n3"] > 0,
+        "nothing was done"
+    );
 
     let shed = cluster.cachectl("drain n3 --yes --shed").await;
     assert_eq!(shed.code, 0, "{shed:?}");
     let operator = cluster.operator();
     operator.settled(SETTLED_MAX).await;
     assert_eq!(slots(&cluster.gateway.url()).await["n3"], 0);
-    let counted = operator.list().await.unwrap().pop().unwrap().moved.unwrap().shed;
+    let counted = operator
+        .list()
+        .await
+        .unwrap()
+        .pop()
+        .unwrap()
+        .moved
+        .unwrap()
+        .shed;
     assert!(counted > 0, "what was shed is counted");
     let (warm, cold) = (
         there(&client, 0..KEYS / 2).await,
         there(&client, KEYS / 2..KEYS).await,
     );
     assert!(warm > cold, "warm {warm}, cold {cold}, shed {counted}");
-    assert_eq!(warm + cold + counted as usize, KEYS, "warm {warm}, cold {cold}");
+    assert_eq!(
+        warm + cold + counted as usize,
+        KEYS,
+        "warm {warm}, cold {cold}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +126,10 @@ async fn a_receiver_that_runs_full_on_the_way_is_rolled_back() {
     if record.state == "running" {
         // It keeps trying, with longer and longer pauses; an operator has seen enough.
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let cancelled = story.operator.control(&id, OperationControl::Cancel, 0).await;
+        let cancelled = story
+            .operator
+            .control(&id, OperationControl::Cancel, 0)
+            .await;
         cancelled.unwrap();
         story.operator.over(&id, SETTLED_MAX).await;
     }

@@ -14,7 +14,11 @@ const LEAVING: [&str; 2] = ["n4", "n5"];
 async fn under_way() -> (Story, String) {
     let mut story = Story::start(5, Setup::default()).await;
     story.load.begin("drain");
-    let id = story.operator.start_with(drain(&LEAVING), SLOW).await.unwrap();
+    let id = story
+        .operator
+        .start_with(drain(&LEAVING), SLOW)
+        .await
+        .unwrap();
     story.operator.moved(&id, 200, SETTLED_MAX).await;
     (story, id)
 }

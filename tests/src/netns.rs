@@ -51,9 +51,14 @@ impl Net {
         for host in 1..=*hosts {
             let space = self.space(host);
             ip(&format!("netns add {space}"))?;
-            ip(&format!("link add {space} type veth peer name eth0 netns {space}"))?;
+            ip(&format!(
+                "link add {space} type veth peer name eth0 netns {space}"
+            ))?;
             ip(&format!("link set {space} master {id} up"))?;
-            ip(&format!("-n {space} addr add {}/24 dev eth0", self.address(host)))?;
+            ip(&format!(
+                "-n {space} addr add {}/24 dev eth0",
+                self.address(host)
+            ))?;
             ip(&format!("-n {space} link set eth0 up"))?;
             ip(&format!("-n {space} link set lo up"))?;
         }
@@ -107,7 +112,10 @@ fn ip(line: &str) -> Result<(), String> {
     if ran.status.success() {
         return Ok(());
     }
-    Err(format!("ip {line}: {}", String::from_utf8_lossy(&ran.stderr).trim()))
+    Err(format!(
+        "ip {line}: {}",
+        String::from_utf8_lossy(&ran.stderr).trim()
+    ))
 }
 
 /// etcd at the tests' own end of the bridge, and one node on each host.

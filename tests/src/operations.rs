@@ -159,7 +159,11 @@ impl Operator {
         wait::until(&format!("{id} moved {slots} slots"), deadline, async || {
             let found = self.find(id).await?;
             let moved = found.moved.unwrap_or_default().slots;
-            if moved >= slots { Ok(found) } else { Err(brief(&found)) }
+            if moved >= slots {
+                Ok(found)
+            } else {
+                Err(brief(&found))
+            }
         })
         .await
     }
@@ -172,14 +176,20 @@ impl Operator {
                 && status.operation.is_empty()
                 && status.slots_unowned == 0
                 && status.healthy;
-            if settled { Ok(status) } else { Err(format!("{status:?}")) }
+            if settled {
+                Ok(status)
+            } else {
+                Err(format!("{status:?}"))
+            }
         })
         .await
     }
 
     /// Keys of every member, by name.
     pub async fn keys(&self) -> BTreeMap<String, u64> {
-        let request = StatsRequest { own_node_only: false };
+        let request = StatsRequest {
+            own_node_only: false,
+        };
         let answer = self.admin.clone().stats(request).await.expect("it answers");
         let nodes = answer.into_inner().nodes;
         let keys = nodes.into_iter().map(|node| {
@@ -204,7 +214,12 @@ fn brief(record: &OperationRecord) -> String {
         .pairs
         .iter()
         .filter(|pair| !pair.blocked.is_empty() || !pair.last_error.is_empty())
-        .map(|pair| format!("{}->{}: {} {}", pair.from, pair.to, pair.blocked, pair.last_error))
+        .map(|pair| {
+            format!(
+                "{}->{}: {} {}",
+                pair.from, pair.to, pair.blocked, pair.last_error
+            )
+        })
         .collect();
     format!(
         "{} {}, {} slots left, {:?}, {}, {blocked:?}",

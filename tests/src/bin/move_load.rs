@@ -103,16 +103,31 @@ fn targets(report: &MoveReport) -> String {
         .map(|phase| phase.errors + phase.faults())
         .sum();
     let line = |what: &str, value: String, reached: bool| {
-        format!("| {what} | {value} | {} |", if reached { "yes" } else { "no" })
+        format!(
+            "| {what} | {value} | {} |",
+            if reached { "yes" } else { "no" }
+        )
     };
     [
         "| target | measured | reached |".to_owned(),
         "| --- | --- | --- |".to_owned(),
         line("≥ 145 MB/s idle", format!("{rate:.0} MB/s"), rate >= 145.0),
-        line("longest request ≤ 20 ms", format!("{longest:.1} ms"), longest <= 20.0),
+        line(
+            "longest request ≤ 20 ms",
+            format!("{longest:.1} ms"),
+            longest <= 20.0,
+        ),
         line("p99 ≤ 1.5 × steady", format!("{p99:.2} ×"), p99 <= 1.5),
-        line("≥ 30,000 writes/s meanwhile", format!("{writes:.0}"), writes >= 30_000.0),
-        line("0 errors, lost, stale, resurrected", faults.to_string(), faults == 0),
+        line(
+            "≥ 30,000 writes/s meanwhile",
+            format!("{writes:.0}"),
+            writes >= 30_000.0,
+        ),
+        line(
+            "0 errors, lost, stale, resurrected",
+            faults.to_string(),
+            faults == 0,
+        ),
     ]
     .join("\n")
 }

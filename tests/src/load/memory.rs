@@ -104,9 +104,8 @@ impl Memory {
     pub fn was_read(&mut self, key: u32, seen: Option<(&[u8], Option<Version>)>) -> Verdict {
         let known = self.keys[key as usize];
         let perhaps = self.perhaps.get(&key);
-        let possible = |counter| {
-            counter == known.held || perhaps.is_some_and(|list| list.contains(&counter))
-        };
+        let possible =
+            |counter| counter == known.held || perhaps.is_some_and(|list| list.contains(&counter));
         let Some((value, version)) = seen else {
             if possible(0) {
                 return Verdict::Right;
@@ -212,7 +211,10 @@ mod tests {
             Verdict::Wrong
         );
         let short = &value(0, 1, 100)[..50];
-        assert_eq!(memory.was_read(0, Some((short, version(9)))), Verdict::Wrong);
+        assert_eq!(
+            memory.was_read(0, Some((short, version(9)))),
+            Verdict::Wrong
+        );
     }
 
     #[test]

@@ -170,7 +170,9 @@ pub async fn run(options: &MoveOptions, say: &dyn Fn(&str)) -> MoveReport {
     load.begin("drain");
     let url = cluster.nodes[0].url();
     let known = bench.operator.known().await;
-    let drained = crate::command::cachectl(&["--endpoint", &url], "drain n4 --yes").run().await;
+    let drained = crate::command::cachectl(&["--endpoint", &url], "drain n4 --yes")
+        .run()
+        .await;
     assert_eq!(drained.code, 0, "{}{}", drained.out, drained.err);
     let id = bench.operator.appears("drain", &known, MOVE_MAX).await;
     bench.moved("drain under load", &id).await;

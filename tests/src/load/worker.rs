@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use cached_client::types::{Key, Ttl};
 use cached_client::operation::{Answer, Condition, Operation, Reply};
+use cached_client::types::{Key, Ttl};
 use cached_client::{Client, Error};
 use cached_proto::failure::Applied;
 use rand::rngs::StdRng;
@@ -52,7 +52,8 @@ impl Worker {
 
     /// Writes every key once, as fast as it goes.
     pub(super) async fn fill(&mut self) {
-        self.sweep("fill", |memory, key| Act::Set(memory.issue(key))).await;
+        self.sweep("fill", |memory, key| Act::Set(memory.issue(key)))
+            .await;
     }
 
     /// Reads every key once.
@@ -184,7 +185,9 @@ impl Worker {
             (Act::Get, Reply::Get(entry)) => {
                 phase.gets += 1;
                 phase.hits += u64::from(entry.is_some());
-                let seen = entry.as_ref().map(|entry| (&entry.value[..], entry.version));
+                let seen = entry
+                    .as_ref()
+                    .map(|entry| (&entry.value[..], entry.version));
                 memory.was_read(key, seen)
             }
             (_, other) => {
