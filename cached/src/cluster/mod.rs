@@ -1,8 +1,8 @@
 //! This process's part in the cluster: registration, fence, probes, plans, takeovers.
 //!
 //! Reading order: [`view`] (what others see), `state` (what is decided, pure),
-//! [`plan`] and [`plan_check`] (who should own what), `driver` (carries it out),
-//! `start` with `checks`, `name` and `register`, `operator`.
+//! [`plan`] and [`plan_check`] (who should own what), `driver` with `slots` (carries
+//! it out), `start` with `checks`, `name` and `register`, `operator`.
 
 mod checks;
 mod driver;
@@ -12,6 +12,7 @@ pub mod plan;
 pub mod plan_check;
 mod register;
 mod shared;
+mod slots;
 mod start;
 mod state;
 pub mod view;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cached_proto::registry_keys::RegistryKeys;
-use cached_proto::types::MemberId;
+use cached_proto::types::{MemberId, NodeName};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::checks::ClockSample;
+use super::state::Trouble;
 use super::state::event::Event;
 use super::view::ViewCell;
 use super::{ClusterConfig, ClusterParts};
@@ -35,6 +36,8 @@ pub(super) struct Facts {
     pub(super) round_trip: Duration,
     /// Of the own member key, while registered.
     pub(super) create_revision: Option<i64>,
+    /// Receivers that do not take slots from this process as they should.
+    pub(super) trouble: BTreeMap<NodeName, Trouble>,
     /// What keeps the cluster from being healthy.
     pub(super) problems: Vec<String>,
     /// Why this process cannot be part of the cluster.
