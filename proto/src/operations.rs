@@ -54,6 +54,19 @@ pub enum OperationKind {
     Mixed,
 }
 
+impl OperationKind {
+    /// The word for it, in records and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Drain => "drain",
+            Self::Remove => "remove",
+            Self::Rebalance => "rebalance",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
 /// Where a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,6 +90,20 @@ pub enum OperationState {
 }
 
 impl OperationState {
+    /// The word for it, in records and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Requested => "requested",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+        }
+    }
+
     /// Whether slots may be moved for it.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Running | Self::Paused)

@@ -11,6 +11,7 @@ mod operator;
 pub mod plan;
 pub mod plan_check;
 mod register;
+mod roster;
 mod shared;
 mod start;
 mod state;
