@@ -171,6 +171,14 @@ pub struct OperationRecord {
     pub reason: String,
 }
 
+impl OperationRecord {
+    /// Whether this can be the id of an operation.
+    pub fn is_id(text: &str) -> bool {
+        let digits = text.strip_prefix("op-");
+        digits.is_some_and(|d| d.len() == 8 && d.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
+}
+
 /// What was moved from one member to another. Written in the same transactions that
 /// move the ownership, so that the sums are what really happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
