@@ -5,8 +5,9 @@
 //! holds), [`reads`] and [`txns`] (how it is learned and changed), [`life`], [`proof`]
 //! and [`word`] (own registration, fence and record), [`table`] (which slots are
 //! served), [`absence`], [`probes`], [`suspects`], [`inquiry`] and [`removal`] (who is
-//! dead), [`planner`], [`plans`] and [`takeover`] (what follows), [`moves`] (how slots
-//! that live change hands), and [`picture`] (what others are shown).
+//! dead), [`planner`], [`plans`], [`intents`] and [`operations`] (who should own what),
+//! [`takeover`] and [`moves`] (how slots change hands), [`tidy`], and [`picture`] (what
+//! others are shown).
 //!
 //! Rules that hold everywhere: nothing that this process wrote is believed before it
 //! was read back; a transaction of one purpose is not sent again before a read that
@@ -15,9 +16,11 @@
 mod absence;
 pub(crate) mod event;
 mod inquiry;
+mod intents;
 mod life;
 pub(crate) mod mirror;
 mod moves;
+mod operations;
 mod picture;
 mod planner;
 mod plans;
@@ -28,6 +31,7 @@ mod removal;
 mod suspects;
 mod table;
 mod takeover;
+mod tidy;
 mod txns;
 mod word;
 
@@ -83,6 +87,7 @@ pub(crate) struct State {
     probes: probes::Probes,
     inquiries: BTreeMap<MemberId, inquiry::Inquiry>,
     planner: planner::Duty,
+    wishes: intents::Wishes,
     txns: BTreeMap<Purpose, txns::Stage>,
     /// Why this process cannot be part of the cluster.
     refused: Option<String>,
@@ -116,6 +121,7 @@ impl State {
             probes: probes::Probes::default(),
             inquiries: BTreeMap::new(),
             planner: planner::Duty::default(),
+            wishes: intents::Wishes::default(),
             txns: BTreeMap::new(),
             refused: None,
             picture: picture::Picture::default(),
@@ -169,7 +175,7 @@ impl State {
             Event::RefreshAsked => self.reads.wanted = true,
             Event::Move { id, news } => self.on_move(&id, news, now),
             Event::Committed(record) => self.on_committed(record, now),
-            Event::Leave => todo!(),
+            Event::Leave => self.on_leave(),
             Event::SignOff => self.sign_off(),
         }
         self.step(now);
@@ -212,8 +218,15 @@ impl State {
         self.dirty = true;
         match notice {
             Notice::Meta => self.compare_settings(),
-            Notice::MemberCame(record) => self.member_came(&record, now),
-            Notice::MemberLeft(record) => self.member_left(*record, now),
+            Notice::MemberCame(record) => {
+                let seen = &mut self.wishes.first_seen;
+                seen.entry(record.id.clone()).or_insert(now);
+                self.member_came(&record, now);
+            }
+            Notice::MemberLeft(record) => {
+                self.wishes.first_seen.remove(&record.value.id);
+                self.member_left(*record, now);
+            }
             Notice::Page(page) => {
                 self.table.changed(page);
                 self.moves.page_changed(page);
