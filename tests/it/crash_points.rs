@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use cached_tests::cluster::Setup;
-use cached_tests::etcd;
-use cached_tests::story::{Story, assert_only_lost};
+use cached_tests::operations::drain;
+use cached_tests::story::{SETTLED_MAX, SLOW, Story, assert_only_lost};
+use cached_tests::{etcd, wait};
 
 /// How long it may take until the move gets to the point.
 const CRASH_MAX: Duration = Duration::from_secs(30);
@@ -81,4 +82,45 @@ async fn a_receiver_dies_after_it_said_sealed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_dies_before_it_serves() {
     dies("n4", "before-activate").await;
+}
+
+/// All at once, idle and in the middle of a drain: everything is gone, and they serve again.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_nodes_are_killed_and_start_again() {
+    if !etcd::is_there() {
+        return;
+    }
+    let mut story = Story::start(3, Setup::default()).await;
+    for moving in [false, true] {
+        if moving {
+            let id = story
+                .operator
+                .start_with(drain(&["n1"]), SLOW)
+                .await
+                .unwrap();
+            story.operator.moved(&id, 1, SETTLED_MAX).await;
+        }
+        for node in &mut story.cluster.nodes {
+            node.process.kill();
+        }
+        for index in 0..3 {
+            story.cluster.restart(index).await;
+        }
+        wait::until("every slot answers", SETTLED_MAX, async || {
+            for number in 0..300 {
+                let key = format!("again-{number}");
+                story
+                    .client
+                    .set(key, "x", None)
+                    .await
+                    .map_err(|error| error.to_string())?;
+            }
+            Ok::<(), String>(())
+        })
+        .await;
+        story.operator.settled(SETTLED_MAX).await;
+    }
+    let every_slot = (0..16_384).collect();
+    let (_cluster, report) = story.settle().await;
+    assert_only_lost(&report, &every_slot);
 }

@@ -25,5 +25,6 @@ mod room;
 mod security;
 mod tls;
 mod traps;
+mod traps_of_moves;
 mod traps_of_nodes;
 mod two_of_five;

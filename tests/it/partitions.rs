@@ -8,7 +8,7 @@ use cached_tests::etcd;
 use cached_tests::load::{Load, LoadOptions};
 use cached_tests::netns::{Net, NetCluster};
 use cached_tests::operations::{Operator, drain};
-use cached_tests::story::{FLAGS, SETTLED_MAX, SLOW};
+use cached_tests::story::{self, FLAGS, SETTLED_MAX, SLOW};
 use cached_tests::wait;
 
 /// Three hosts; n1 is drained slowly, and the links from each pair's first to its second
@@ -93,4 +93,31 @@ async fn a_receiver_that_does_not_reach_its_sender_is_put_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pair_that_does_not_see_each_other_is_put_off() {
     cut_while_draining(&[(1, 2), (2, 1)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_link_takes_nobody_over() {
+    if !etcd::is_there() {
+        return;
+    }
+    let Some(net) = Net::start(3) else { return };
+    let cluster = NetCluster::start(net, &FLAGS).await;
+    let operator = Operator::new(&cluster.url(3));
+    operator.settled(SETTLED_MAX).await;
+    let seeds = Options::nodes((1..=3).map(|host| cluster.url(host)));
+    let client = Client::connect(seeds).await.expect("the nodes answer");
+    let mut load = Load::fill(&client, &LoadOptions::default()).await;
+    load.begin("cut");
+    let before = story::topology(&cluster.url(3)).await;
+    cluster.net.cut(1, 2);
+    // Longer than a suspicion and G each: one way, then both.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    cluster.net.cut(2, 1);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    cluster.net.heal(1, 2);
+    cluster.net.heal(2, 1);
+    operator.settled(SETTLED_MAX).await;
+    let after = story::topology(&cluster.url(3)).await;
+    assert_eq!(before["ranges"], after["ranges"], "no row changed");
+    load.finish().await.assert_clean();
 }
