@@ -208,7 +208,7 @@ fn memory(receivers: &[pb::PlanReceiver], shed: bool) -> pb::PlanCheck {
     let silent = receivers.iter().filter(|to| !to.error.is_empty());
     let silent: Vec<&str> = silent.map(|to| to.name.as_str()).collect();
     if short.is_empty() && silent.is_empty() {
-        return check("memory", CheckResult::Ok, "headroom");
+        return check("memory", CheckResult::Ok, "memory headroom");
     }
     if short.is_empty() {
         let detail = format!("{} could not be asked for its memory", silent.join(", "));
@@ -259,7 +259,7 @@ fn other_operation(known: &Known<'_>) -> pb::PlanCheck {
         (record.state.is_open() || asked) && record.id != known.record.id
     });
     match open {
-        None => check("operation", CheckResult::Ok, "no other is open"),
+        None => check("operation", CheckResult::Ok, "no other operation"),
         Some(open) => {
             let record = &open.record;
             let (kind, of) = (record.kind, names(&record.nodes));
@@ -294,7 +294,7 @@ fn members(
     }
     warnings.truncate(MEMBERS_NAMED_MAX);
     if warnings.is_empty() {
-        check("members", CheckResult::Ok, "all answer")
+        check("members", CheckResult::Ok, "all members answer")
     } else {
         check("members", CheckResult::Warning, warnings.join("; "))
     }
@@ -312,7 +312,7 @@ fn something_to_do(moves: &[pb::PlanMove], record: &OperationRecord) -> pb::Plan
         return check(name, CheckResult::Warning, "every slot is where it belongs");
     }
     let detail = "no slot moves, what is asked of members is noted";
-    check(name, CheckResult::Warning, detail)
+    check(name, CheckResult::Ok, detail)
 }
 
 fn check(name: &str, result: CheckResult, detail: impl Into<String>) -> pb::PlanCheck {
