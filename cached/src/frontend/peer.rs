@@ -218,8 +218,10 @@ impl Peer for PeerService {
 
     async fn moves(
         &self,
-        _request: Request<pb::MovesRequest>,
+        request: Request<pb::MovesRequest>,
     ) -> Result<Response<pb::MovesResponse>, Status> {
-        todo!()
+        self.open(request, |message| message.header.as_ref())?;
+        let pairs = self.parts.operator.own_moves();
+        Ok(Response::new(pb::MovesResponse { pairs }))
     }
 }

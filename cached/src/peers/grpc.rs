@@ -196,6 +196,19 @@ impl GrpcPeers {
         Ok(self.call(peer, timeout, question, call).await?.entries)
     }
 
+    async fn moves_of(
+        &self,
+        peer: &Peer,
+        timeout: Duration,
+    ) -> Result<Vec<PairProgress>, PeerError> {
+        let question = pb::MovesRequest {
+            header: self.header(peer),
+        };
+        let call =
+            |mut client: PeerClient<Link>, request| async move { client.moves(request).await };
+        Ok(self.call(peer, timeout, question, call).await?.pairs)
+    }
+
     async fn flush_on(
         &self,
         peer: &Peer,
@@ -265,8 +278,8 @@ impl Peers for GrpcPeers {
     fn open_move<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, MoveStream> {
         todo!()
     }
-    fn moves<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, Vec<PairProgress>> {
-        todo!()
+    fn moves<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, Vec<PairProgress>> {
+        Box::pin(self.moves_of(peer, timeout))
     }
 }
 

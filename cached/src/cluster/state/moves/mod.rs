@@ -273,9 +273,7 @@ impl State {
     /// Takes a batch off: the source keeps its slots.
     fn abort_move(&mut self, id: &MoveId, why: String) -> Option<Move> {
         let going = self.moves.running.remove(id)?;
-        self.moves
-            .ended
-            .push((id.clone(), MoveEnd::Aborted(why)));
+        self.moves.ended.push((id.clone(), MoveEnd::Aborted(why)));
         Some(going)
     }
 
