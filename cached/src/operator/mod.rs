@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`Operator`] itself, then `topology` and `status` (pure), `stats`
 //! and `fan_out` (every member is asked), `groups` and `blacklist` (changes), `peer`
-//! (what other nodes ask of this one, answered without asking anybody), and
+//! and `moves` (what other nodes ask of this one, answered without asking anybody), and
 //! [`Membership`] (what it needs of the cluster).
 
 mod blacklist;
@@ -12,6 +12,7 @@ mod fan_out;
 pub(crate) mod fixture;
 mod groups;
 mod membership;
+mod moves;
 mod peer;
 mod process;
 mod stats;
