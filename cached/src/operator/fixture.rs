@@ -58,6 +58,15 @@ pub(crate) fn view(names: &[&str]) -> ClusterView {
     }
 }
 
+/// The slots whose rows name a member.
+pub(crate) fn slots_of(view: &ClusterView, name: &str) -> Vec<Slot> {
+    let own = |slot: &Slot| {
+        let owner = view.owner(*slot).map(|(owner, _)| owner);
+        owner.is_some_and(|owner| owner.id.name.as_str() == name)
+    };
+    Slot::all().filter(own).collect()
+}
+
 /// A group without settings.
 pub(crate) fn group(name: &str) -> GroupRecord {
     GroupRecord {
@@ -123,6 +132,9 @@ pub(crate) fn registry() -> RegistryStatus {
     }
 }
 
+/// Wall clock at the start of every test.
+const WALL_MS: u64 = 1_700_000_000_000;
+
 /// Peers that answer by their name, and remember what they were asked.
 #[derive(Debug, Default)]
 pub(crate) struct FakePeers {
@@ -130,6 +142,8 @@ pub(crate) struct FakePeers {
     pub(crate) silent: Mutex<BTreeSet<String>>,
     /// Who fails so many flushes first.
     pub(crate) flush_failures: Mutex<BTreeMap<String, u32>>,
+    /// Slots that its next flushes cover, in order; afterwards its own third.
+    pub(crate) flush_slots: Mutex<BTreeMap<String, Vec<Vec<Slot>>>>,
     /// What was forwarded.
     pub(crate) forwarded: Mutex<Vec<Forwarded>>,
     /// What forwarded operations come to; without one, the peer never answers.
@@ -139,6 +153,14 @@ pub(crate) struct FakePeers {
 }
 
 impl FakePeers {
+    fn flushes(&self, name: &str) -> Vec<Slot> {
+        let mut said = self.flush_slots.lock();
+        match said.get_mut(name) {
+            Some(slots) if !slots.is_empty() => slots.remove(0),
+            _ => slots_of(&view(&["n1", "n2", "n3"]), name),
+        }
+    }
+
     fn reach(&self, peer: &Peer) -> Result<(), PeerError> {
         if self.silent.lock().contains(peer.id.name.as_str()) {
             return Err(PeerError::NotSent("connection refused".to_owned()));
@@ -220,7 +242,7 @@ impl Peers for FakePeers {
                 }
                 _ => Ok(crate::peers::Flushed {
                     keys: 5,
-                    slots: Vec::new(),
+                    slots: self.flushes(peer.id.name.as_str()),
                 }),
             }
         })
@@ -320,7 +342,7 @@ impl World {
 
     /// `name` is n1, or none for a gateway of the same cluster.
     pub(crate) fn with(name: Option<&str>, peers: FakePeers) -> Self {
-        let clock = Clock::system();
+        let clock = Clock::tokio(WALL_MS);
         let tasks = Tasks::new();
         let (peers, cluster) = (Arc::new(peers), Arc::new(FakeCluster::default()));
         let (view, store) = (ViewCell::new(false), Arc::new(store()));

@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Flushed, Forwarded, Identity, MoveStream, Peer, PeerError, PeerFuture, Peers, ProbeAnswer,
-    Suspect, Verdict, moving,
+    Suspect, Verdict, moving, slot_map,
 };
 use crate::clock::Clock;
 
@@ -218,7 +218,7 @@ impl GrpcPeers {
         let answer = self.call(peer, timeout, question, call).await?;
         Ok(Flushed {
             keys: answer.keys,
-            slots: moving::slots_from_bits(&answer.slots).map_err(unreadable)?,
+            slots: slot_map::from_bits(&answer.slots).map_err(unreadable)?,
         })
     }
 

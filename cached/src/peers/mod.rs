@@ -2,6 +2,7 @@
 
 pub mod grpc;
 pub(crate) mod moving;
+pub mod slot_map;
 #[cfg(test)]
 mod tests;
 

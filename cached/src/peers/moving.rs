@@ -7,7 +7,7 @@ use cached_proto::pb::cached::peer::v1::move_change::Kind;
 use cached_proto::pb::cached::peer::v1::move_refused::Reason;
 use cached_proto::pb::cached::peer::v1::{move_request, move_response};
 use cached_proto::table::PageIndex;
-use cached_proto::types::{Epoch, GroupName, Invalid, Key, MemberId, SLOTS, Slot};
+use cached_proto::types::{Epoch, GroupName, Invalid, Key, MemberId, Slot};
 
 use crate::clock::WallMs;
 use crate::registry::Record;
@@ -319,29 +319,6 @@ fn declined_of(reason: Reason) -> Result<Declined, Invalid> {
     })
 }
 
-/// Slots as a bit map: slot s is bit s % 8 of byte s / 8.
-pub(crate) fn slots_to_bits(slots: &[Slot]) -> Bytes {
-    let mut bits = vec![0; usize::from(SLOTS) / 8];
-    for slot in slots {
-        bits[slot.index() / 8] |= 1 << (slot.index() % 8);
-    }
-    bits.into()
-}
-
-/// Reads a bit map of slots, ascending. An empty one names none: so answers who does not
-/// know of it.
-pub(crate) fn slots_from_bits(bits: &[u8]) -> Result<Vec<Slot>, Invalid> {
-    if bits.is_empty() {
-        return Ok(Vec::new());
-    }
-    if bits.len() != usize::from(SLOTS) / 8 {
-        let problem = format!("have {} bytes, not {}", bits.len(), SLOTS / 8);
-        return Err(Invalid::new("slots", problem));
-    }
-    let is_set = |slot: &Slot| bits[slot.index() / 8] & (1 << (slot.index() % 8)) != 0;
-    Ok(Slot::all().filter(is_set).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use cached_proto::types::{Incarnation, NodeName};
@@ -357,18 +334,6 @@ mod tests {
             name: NodeName::new("n1").unwrap(),
             inc: Incarnation(1),
         }
-    }
-
-    #[test]
-    fn slots_survive_as_bits() {
-        for slots in [vec![], vec![slot(0), slot(9), slot(16_383)], Slot::all().collect()] {
-            let bits = slots_to_bits(&slots);
-            assert_eq!(bits.len(), 2048);
-            assert_eq!(slots_from_bits(&bits), Ok(slots));
-        }
-        assert_eq!(slots_to_bits(&[slot(9)])[1], 2);
-        assert_eq!(slots_from_bits(&[]), Ok(vec![]));
-        slots_from_bits(&[1]).unwrap_err();
     }
 
     #[test]
