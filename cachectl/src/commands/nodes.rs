@@ -208,6 +208,8 @@ mod tests {
             slots: 8192,
             down_for_ms: 42_000,
             detail: String::new(),
+            standby: false,
+            intent: String::new(),
         }
     }
 

@@ -7,6 +7,7 @@
 mod checks;
 mod driver;
 mod name;
+pub mod operations;
 mod operator;
 pub mod plan;
 pub mod plan_check;
@@ -30,7 +31,7 @@ use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{ClusterName, GroupName, Incarnation, MemberId, NodeName};
 use tokio::sync::mpsc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::counters::Counters;
 use crate::parking::Parking;
 use crate::peers::{Identity, Peer, Peers, ProbeAnswer, Suspect, Verdict};
@@ -141,6 +142,23 @@ pub struct RegistryStatus {
     pub round_trip: Duration,
 }
 
+/// What keeps slots from going to a receiver, as their sender sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveTrouble {
+    /// The receiver.
+    pub to: NodeName,
+    /// Tries in a row that came to nothing.
+    pub tries: u32,
+    /// What is waited for; empty: nothing.
+    pub blocked: String,
+    /// Since when.
+    pub since: Moment,
+    /// What the last try ended with.
+    pub last_error: String,
+    /// When the next one begins.
+    pub next_try: Option<Moment>,
+}
+
 /// A running member or gateway. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Cluster {
@@ -215,6 +233,11 @@ impl Cluster {
             unreachable_for: lost.map(|since| now.since(since)),
             round_trip: self.shared.facts.lock().round_trip,
         }
+    }
+
+    /// What keeps this node's slots from moving on; empty: nothing.
+    pub fn move_troubles(&self) -> Vec<MoveTrouble> {
+        self.shared.facts.lock().move_troubles.clone()
     }
 
     /// Resolves when this process finds that it cannot be part of the cluster, with

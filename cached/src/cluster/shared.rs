@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::checks::ClockSample;
 use super::state::event::Event;
 use super::view::ViewCell;
-use super::{ClusterConfig, ClusterParts};
+use super::{ClusterConfig, ClusterParts, MoveTrouble};
 use crate::clock::{Clock, Moment};
 use crate::counters::Counters;
 use crate::parking::Parking;
@@ -37,6 +37,8 @@ pub(super) struct Facts {
     pub(super) create_revision: Option<i64>,
     /// What keeps the cluster from being healthy.
     pub(super) problems: Vec<String>,
+    /// What keeps slots from moving on.
+    pub(super) move_troubles: Vec<MoveTrouble>,
     /// Why this process cannot be part of the cluster.
     pub(super) refused: Option<String>,
 }

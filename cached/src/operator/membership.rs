@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use cached_proto::failure::Failure;
+use cached_proto::operations::OperationRecord;
 use cached_proto::records::{BlacklistRecord, GroupRecord};
 use cached_proto::types::NodeName;
 use futures_util::future::BoxFuture;
 
-use crate::cluster::{Cluster, RegistryStatus};
+use crate::cluster::operations::{ApplyOptions, Ask, Control};
+use crate::cluster::plan::Move;
+use crate::cluster::{Cluster, MoveTrouble, RegistryStatus};
 use crate::peers::{Peer, ProbeAnswer, Suspect, Verdict};
 
 /// A change that is made through the registry. Dropping the future leaves it open
@@ -33,6 +36,24 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
     fn add_blacklist(&self, entry: BlacklistRecord) -> ChangeFuture<'_, ()>;
     /// Removes an operator's blacklist entry; false: there was none.
     fn remove_blacklist<'a>(&'a self, target: &'a NodeName) -> ChangeFuture<'a, bool>;
+    /// What keeps this node's slots from moving on.
+    fn move_troubles(&self) -> Vec<MoveTrouble>;
+    /// Plans a change of the layout and keeps the plan.
+    fn plan(&self, ask: Ask) -> ChangeFuture<'_, (OperationRecord, Vec<Move>)>;
+    /// Asks for what was planned.
+    fn apply<'a>(
+        &'a self,
+        id: &'a str,
+        base_layout: u64,
+        options: ApplyOptions,
+    ) -> ChangeFuture<'a, OperationRecord>;
+    /// Pauses, resumes, cancels an operation, or changes its rate.
+    fn control<'a>(
+        &'a self,
+        id: &'a str,
+        control: Control,
+        by: &'a str,
+    ) -> ChangeFuture<'a, OperationRecord>;
 }
 
 impl Membership for Cluster {
@@ -66,5 +87,31 @@ impl Membership for Cluster {
 
     fn remove_blacklist<'a>(&'a self, target: &'a NodeName) -> ChangeFuture<'a, bool> {
         Box::pin(Cluster::remove_blacklist(self, target))
+    }
+
+    fn move_troubles(&self) -> Vec<MoveTrouble> {
+        Cluster::move_troubles(self)
+    }
+
+    fn plan(&self, ask: Ask) -> ChangeFuture<'_, (OperationRecord, Vec<Move>)> {
+        Box::pin(Cluster::plan(self, ask))
+    }
+
+    fn apply<'a>(
+        &'a self,
+        id: &'a str,
+        base_layout: u64,
+        options: ApplyOptions,
+    ) -> ChangeFuture<'a, OperationRecord> {
+        Box::pin(Cluster::apply(self, id, base_layout, options))
+    }
+
+    fn control<'a>(
+        &'a self,
+        id: &'a str,
+        control: Control,
+        by: &'a str,
+    ) -> ChangeFuture<'a, OperationRecord> {
+        Box::pin(Cluster::control(self, id, control, by))
     }
 }

@@ -2,8 +2,9 @@
 //! changes to it. Front ends translate; here it is answered.
 //!
 //! Reading order: [`Operator`] itself, then `topology` and `status` (pure), `stats`
-//! and `fan_out` (every member is asked), `groups` and `blacklist` (changes), `peer`
-//! and `moves` (what other nodes ask of this one, answered without asking anybody), and
+//! and `fan_out` (every member is asked), `groups` and `blacklist` (changes),
+//! `operations` (changes of the layout), `peer` and `moves` (what other nodes ask of
+//! this one, answered without asking anybody), and
 //! [`Membership`] (what it needs of the cluster).
 
 mod blacklist;
@@ -14,6 +15,7 @@ pub(crate) mod fixture;
 mod groups;
 mod membership;
 mod moves;
+mod operations;
 mod peer;
 mod process;
 mod stats;
@@ -22,7 +24,9 @@ mod status;
 mod tests;
 mod topology;
 
+pub use crate::cluster::operations::{ApplyOptions, Ask, Control};
 pub use membership::{ChangeFuture, Membership};
+pub use operations::OperationWatch;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,23 +1,18 @@
-//! Slots on the move, as other nodes meet them: the streams on which they are received,
-//! and what this node is sending, for whoever asks. Calls no other node.
+//! The streams on which slots are received, as front ends hand them in. Calls no other
+//! node.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cached_proto::convert::member_id;
 use cached_proto::failure::Failure;
-use cached_proto::pb::cached::admin::v1::{BatchProgress, PairProgress};
 use cached_proto::pb::cached::peer::v1::{MoveRequest, MoveResponse, move_request};
-use cached_proto::types::{Invalid, MemberId, NodeName, Slot};
+use cached_proto::types::{Invalid, MemberId};
 use futures_util::future::{ready, Either};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 
 use super::Operator;
-use crate::cluster::view::ClusterView;
 use crate::peers::moving;
-use crate::store::Store;
-use crate::transfer::{Sending, SendingBatch};
 
 /// What one message, and a failed stream, are answered with.
 type Answer = Result<MoveResponse, Failure>;
@@ -71,87 +66,5 @@ impl Operator {
         let answers = answers.map(|answer| Ok(moving::response_to_pb(answer)));
         let last = stream::once(async move { problem.lock().take().map(Err) });
         answers.chain(last.filter_map(ready)).boxed()
-    }
-
-    /// What this process is sending, by receiver, and what is still to be sent.
-    pub fn own_moves(&self) -> Vec<PairProgress> {
-        let view = self.parts.view.load();
-        let from = self.shown_name();
-        let to_go = to_go(&view, &self.parts.store);
-        pairs(from, self.parts.transfers.sending(), &to_go)
-    }
-}
-
-/// What is still to go to one receiver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Left {
-    slots: u32,
-    keys: u64,
-    bytes: u64,
-}
-
-/// What of this node's slots the plan wants elsewhere, by receiver.
-fn to_go(view: &ClusterView, store: &Store) -> BTreeMap<NodeName, Left> {
-    let mut left: BTreeMap<NodeName, Left> = BTreeMap::new();
-    let (Some(plan), Some(me)) = (&view.plan, super::me(view)) else {
-        return left;
-    };
-    for run in &plan.runs {
-        let Some(target) = plan.members.get(usize::from(run.2)) else {
-            continue;
-        };
-        if target.id == me.id {
-            continue;
-        }
-        let slots = (run.0..=run.1).filter_map(|number| Slot::new(number).ok());
-        for slot in slots.filter(|slot| view.is_mine(*slot)) {
-            let left = left.entry(target.id.name.clone()).or_default();
-            let info = store.slot(slot);
-            left.slots += 1;
-            left.keys += info.map_or(0, |info| info.keys);
-            left.bytes += info.map_or(0, |info| info.bytes);
-        }
-    }
-    left
-}
-
-/// Both together, by receiver.
-fn pairs(
-    from: &str,
-    sending: Vec<(NodeName, Sending)>,
-    to_go: &BTreeMap<NodeName, Left>,
-) -> Vec<PairProgress> {
-    let mut pairs: BTreeMap<NodeName, Sending> = sending.into_iter().collect();
-    for to in to_go.keys() {
-        pairs.entry(to.clone()).or_default();
-    }
-    let pair = |(to, sending): (NodeName, Sending)| {
-        let left = to_go.get(&to).copied().unwrap_or_default();
-        PairProgress {
-            from: from.to_owned(),
-            to: to.to_string(),
-            slots_left: left.slots,
-            keys_left: left.keys,
-            bytes_left: left.bytes,
-            bytes_per_second: sending.bytes_per_second,
-            batches: sending.batches.into_iter().map(batch).collect(),
-            throttled: sending.throttled,
-            ..PairProgress::default()
-        }
-    };
-    pairs.into_iter().map(pair).collect()
-}
-
-fn batch(batch: SendingBatch) -> BatchProgress {
-    BatchProgress {
-        page: batch.id.page.index() as u32,
-        attempt: batch.id.attempt,
-        slots: batch.slots.iter().map(|slot| slot.number().into()).collect(),
-        state: batch.state.to_owned(),
-        // Changes to an entry are sent, too: people would see more than all.
-        keys_sent: batch.counts.sent.min(batch.keys_total),
-        bytes_sent: batch.counts.bytes.min(batch.bytes_total),
-        keys_total: batch.keys_total,
-        bytes_total: batch.bytes_total,
     }
 }

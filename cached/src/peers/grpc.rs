@@ -202,6 +202,19 @@ impl GrpcPeers {
         Ok(self.call(peer, timeout, question, call).await?.entries)
     }
 
+    async fn moves_of(
+        &self,
+        peer: &Peer,
+        timeout: Duration,
+    ) -> Result<Vec<PairProgress>, PeerError> {
+        let question = pb::MovesRequest {
+            header: self.header(peer),
+        };
+        let call =
+            |mut client: PeerClient<Link>, request| async move { client.moves(request).await };
+        Ok(self.call(peer, timeout, question, call).await?.pairs)
+    }
+
     async fn flush_on(
         &self,
         peer: &Peer,
@@ -251,19 +264,6 @@ impl GrpcPeers {
             send,
             receive: receive.boxed(),
         })
-    }
-
-    async fn moves_of(
-        &self,
-        peer: &Peer,
-        timeout: Duration,
-    ) -> Result<Vec<PairProgress>, PeerError> {
-        let question = pb::MovesRequest {
-            header: self.header(peer),
-        };
-        let call =
-            |mut client: PeerClient<Link>, request| async move { client.moves(request).await };
-        Ok(self.call(peer, timeout, question, call).await?.pairs)
     }
 }
 
