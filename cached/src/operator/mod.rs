@@ -3,7 +3,8 @@
 //!
 //! Reading order: [`Operator`] itself, then `topology` and `status` (pure), `stats`
 //! and `fan_out` (every member is asked), `groups` and `blacklist` (changes),
-//! `operations` (changes of the layout), `peer` (what other nodes ask of this one, answered without asking anybody), and
+//! `operations` (changes of the layout), `peer` and `moves` (what other nodes ask of
+//! this one, answered without asking anybody), and
 //! [`Membership`] (what it needs of the cluster).
 
 mod blacklist;
@@ -13,6 +14,7 @@ mod fan_out;
 pub(crate) mod fixture;
 mod groups;
 mod membership;
+mod moves;
 mod operations;
 mod peer;
 mod process;
