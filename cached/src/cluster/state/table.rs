@@ -59,9 +59,7 @@ impl State {
         self.table.news |= !changed.is_empty();
         let Some(me) = &self.me else { return };
         let table = &mut self.table;
-        table
-            .seen
-            .resize(usize::from(SLOTS), (Epoch::default(), 0));
+        table.seen.resize(usize::from(SLOTS), (Epoch::default(), 0));
         let (mut read, mut dropped) = (Vec::new(), 0);
         for page in changed {
             let Some(held) = &self.mirror.pages[page.index()] else {

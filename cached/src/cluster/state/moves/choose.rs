@@ -77,9 +77,7 @@ impl State {
         let tried = self.moves.tried.get(&page).copied().unwrap_or(0);
         let attempt = newest.max(tried) + 1;
         self.moves.tried.insert(page, attempt);
-        self.moves
-            .in_vain
-            .retain(|(of, _), _| *of == operation);
+        self.moves.in_vain.retain(|(of, _), _| *of == operation);
         let id = MoveId { page, attempt };
         let going = Move {
             operation: operation.clone(),

@@ -168,7 +168,10 @@ impl State {
         let held = operation.and_then(|operation| operation.progress.get(me));
         let mut progress = held.map(|held| held.value.clone()).unwrap_or_default();
         let to = going.to.id.name.clone();
-        let in_vain = self.moves.in_vain.get(&(going.operation.clone(), to.clone()));
+        let in_vain = self
+            .moves
+            .in_vain
+            .get(&(going.operation.clone(), to.clone()));
         let counts = progress.to.entry(to).or_default();
         counts.add(&going.counts);
         counts.add(&in_vain.copied().unwrap_or_default());
@@ -330,7 +333,8 @@ impl State {
         if let Stage::InDoubt(doubt) = &going.stage {
             let (page, slots) = (id.page, going.slots.len());
             let ms = now.since(doubt.since).as_millis();
-            let text = format!("page {page}: certain after {ms} ms: {slots} slots, {what} given away");
+            let text =
+                format!("page {page}: certain after {ms} ms: {slots} slots, {what} given away");
             self.log(Level::Info, text);
         }
     }
@@ -361,7 +365,9 @@ impl State {
         self.moves.went_well(&to);
         self.moves.in_vain.remove(&(going.operation, to));
         self.table.given(going.slots.iter().map(|(slot, _)| *slot));
-        self.moves.ended.push((id.clone(), MoveEnd::Committed(page)));
+        self.moves
+            .ended
+            .push((id.clone(), MoveEnd::Committed(page)));
     }
 }
 
