@@ -167,7 +167,10 @@ async fn what_is_sealed_during_a_flush_is_not_covered_by_it() {
         condition: Condition::Always,
     };
     let other = Slot::all().nth(4).unwrap();
-    world.store.execute(other, id, &set, world.clock.wall()).unwrap();
+    world
+        .store
+        .execute(other, id, &set, world.clock.wall())
+        .unwrap();
     let meanwhile = async {
         seal(slots[1]).unwrap();
         seal(slots[2]).unwrap();

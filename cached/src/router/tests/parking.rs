@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::fixture::{Deed, EPOCH, World, found, get, group, key_of, ok, set, slot};
 use crate::cluster::view::SlotOwner;
 use crate::command::Command;
-use crate::getter::{Loaded, LoadFuture, Origin};
+use crate::getter::{LoadFuture, Loaded, Origin};
 use crate::parking::PARKED_MAX;
 use crate::router::RouterLimits;
 use crate::store::MoveLog;
@@ -85,7 +85,10 @@ async fn after_a_commit_requests_go_to_the_new_owner() {
     assert_eq!(failure.code, FailureCode::WrongOwner);
     let row = failure.owner.unwrap();
     assert_eq!((row.owner.name.as_str(), row.epoch), ("n2", Epoch(6)));
-    assert_eq!(world.clock.now().since(started).as_millis(), SEAL.as_millis());
+    assert_eq!(
+        world.clock.now().since(started).as_millis(),
+        SEAL.as_millis()
+    );
     assert_eq!(world.script.asked(), ["n2"]);
     assert_eq!(world.script.calls.lock()[0].1.operations[0].1, Epoch(6));
     assert_eq!(world.counters.retries.get(), 0, "waiting is no attempt");
@@ -154,7 +157,10 @@ async fn writers_wait_until_there_is_room_for_their_changes() {
     assert!(stored(&world.execute(write(&key)).await));
     assert!(log.is_full());
     let read = world.execute(get(key.clone())).await.unwrap();
-    assert!(matches!(read.reply, Reply::Get(Some(_))), "reads never wait");
+    assert!(
+        matches!(read.reply, Reply::Get(Some(_))),
+        "reads never wait"
+    );
     let overwrite = set(key, Condition::Always);
     let sends = async {
         world.clock.sleep(SEAL).await;
@@ -171,12 +177,18 @@ async fn a_full_room_is_busy_at_once() {
     let world = World::new();
     let key = key_of(0, 0);
     seal(&world, slot(&key));
-    let room: Vec<_> = (0..PARKED_MAX).map(|_| world.parking.enter(0).unwrap()).collect();
+    let room: Vec<_> = (0..PARKED_MAX)
+        .map(|_| world.parking.enter(0).unwrap())
+        .collect();
     let started = world.clock.now();
     let failure = world.execute(write(&key)).await.unwrap_err();
     assert_eq!(
         (failure.code, failure.applied, failure.retry_after),
-        (FailureCode::Busy, Applied::No, Some(Duration::from_millis(50)))
+        (
+            FailureCode::Busy,
+            Applied::No,
+            Some(Duration::from_millis(50))
+        )
     );
     assert_eq!(world.clock.now(), started);
     drop(room);
@@ -202,7 +214,10 @@ async fn a_seal_that_does_not_end_is_told_at_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_holds_up_no_others_of_his_batch() {
     let world = World::new();
-    world.script.then(Deed::Each(found("n2's"))).then(Deed::Each(found("n2's too")));
+    world
+        .script
+        .then(Deed::Each(found("n2's")))
+        .then(Deed::Each(found("n2's too")));
     let keys = [key_of(0, 0), key_of(1, 0), key_of(0, 1)];
     seal(&world, slot(&keys[0]));
     let work: Vec<_> = keys.iter().cloned().map(get).collect();
@@ -213,7 +228,9 @@ async fn who_waits_holds_up_no_others_of_his_batch() {
     };
     let deadline = world.clock.now() + Duration::from_secs(1);
     let (outcomes, ()) = tokio::join!(
-        world.router.execute_batch(group(), work, Route::Forward, deadline),
+        world
+            .router
+            .execute_batch(group(), work, Route::Forward, deadline),
         commits
     );
     assert_eq!(outcomes[0], found("n2's too"));
@@ -236,7 +253,9 @@ async fn who_is_woken_waits_for_no_slower_one_of_his_batch() {
     let work = keys.iter().map(write).collect();
     let deadline = world.clock.now() + Duration::from_secs(1);
     let (outcomes, ()) = tokio::join!(
-        world.router.execute_batch(group(), work, Route::Forward, deadline),
+        world
+            .router
+            .execute_batch(group(), work, Route::Forward, deadline),
         commits
     );
     assert_eq!(outcomes[0], ok());
@@ -303,11 +322,7 @@ async fn no_wake_is_lost() {
 struct Gated(Semaphore);
 
 impl Origin for Gated {
-    fn load<'a>(
-        &'a self,
-        _: &'a cached_proto::types::GroupName,
-        _: &'a Key,
-    ) -> LoadFuture<'a> {
+    fn load<'a>(&'a self, _: &'a cached_proto::types::GroupName, _: &'a Key) -> LoadFuture<'a> {
         Box::pin(async {
             self.0.acquire().await.expect("never closed").forget();
             Ok(Loaded::Value {
