@@ -23,7 +23,7 @@ pub const SLOW: u64 = 250_000;
 
 /// How long any change of a small cluster may take on a busy machine, the detection of a
 /// dead node included.
-pub const SETTLED_MAX: Duration = Duration::from_secs(90);
+pub const SETTLED_MAX: Duration = Duration::from_secs(150);
 
 /// How long a request may take, in the client's 3 s and a busy machine's time to say so.
 pub const REQUEST_MAX: Duration = Duration::from_millis(4500);

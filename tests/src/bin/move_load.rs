@@ -14,7 +14,7 @@ use clap::Parser;
 /// Moves slots between real nodes under a load that checks every answer.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// 50,000 entries and 2,000 writes in a second, for a look.
+    /// 50,000 entries and 1,000 writes in a second, for a look.
     #[arg(long)]
     quick: bool,
     /// Entries, each written once before the load begins.

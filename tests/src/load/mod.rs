@@ -44,12 +44,12 @@ pub struct LoadOptions {
 }
 
 impl Default for LoadOptions {
-    /// Small enough for a test: 20,000 entries of 100 bytes, 2,000 writes in a second.
+    /// Small enough for a test: 20,000 entries of 100 bytes, 600 writes in a second.
     fn default() -> Self {
         Self {
             entries: 20_000,
             value_bytes: 100,
-            writes_per_second: 2_000,
+            writes_per_second: 600,
             get_percent: 40,
             delete_percent: 5,
             ttl: None,

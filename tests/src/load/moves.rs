@@ -52,7 +52,7 @@ impl MoveOptions {
     pub fn quick() -> Self {
         let mut options = Self::full();
         options.load.entries = 50_000;
-        options.load.writes_per_second = 2_000;
+        options.load.writes_per_second = 1_000;
         options.load.workers = 8;
         options.load.batch = 16;
         options.memory = "512MiB".to_owned();
