@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cached_proto::failure::Failure;
+use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::Outcome;
+use cached_proto::operations::{OperationRecord, OperationState};
 use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats};
 use cached_proto::records::{
-    BlacklistRecord, GroupRecord, MemberRecord, MemberState, MetaRecord, Mode, Policy,
+    BlacklistRecord, GroupRecord, MemberRecord, MemberState, MetaRecord, Mode, PlanMember,
+    PlanRecord, Policy,
 };
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{
@@ -22,6 +24,8 @@ use super::{ChangeFuture, Membership, Operator, OperatorParts};
 use crate::blacklist::{BreakerConfig, Breakers};
 use crate::clock::Clock;
 use crate::cluster::RegistryStatus;
+use crate::cluster::draft::{Ask, draft};
+use crate::cluster::operations::{ApplyOptions, Control};
 use crate::cluster::view::{ClusterView, FenceReason, MemberView, SlotOwner, ViewCell};
 use crate::counters::Counters;
 use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
@@ -271,6 +275,22 @@ pub(crate) struct FakeCluster {
     pub(crate) reports: Mutex<Vec<(NodeName, Vec<Suspect>)>>,
     /// Entries that were added.
     pub(crate) listed: Mutex<Vec<BlacklistRecord>>,
+    /// Operations that were planned, by id.
+    pub(crate) operations: Mutex<BTreeMap<String, OperationRecord>>,
+}
+
+impl FakeCluster {
+    fn change(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut OperationRecord),
+    ) -> Result<OperationRecord, Failure> {
+        let mut operations = self.operations.lock();
+        let unknown = || Failure::new(FailureCode::NotFound, format!("no operation {id}"));
+        let record = operations.get_mut(id).ok_or_else(unknown)?;
+        change(record);
+        Ok(record.clone())
+    }
 }
 
 impl Membership for FakeCluster {
@@ -318,6 +338,64 @@ impl Membership for FakeCluster {
         let before = listed.len();
         listed.retain(|entry| entry.target != *target);
         Box::pin(std::future::ready(Ok(listed.len() < before)))
+    }
+
+    fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord> {
+        let mut view = view(&["n1", "n2", "n3"]);
+        let members = view.members.iter();
+        let members: Vec<PlanMember> = members
+            .map(|member| PlanMember {
+                id: member.id.clone(),
+                weight: 1,
+            })
+            .collect();
+        view.plan = Some(Arc::new(PlanRecord {
+            layout: 1,
+            id: "00000001".to_owned(),
+            reason: String::new(),
+            algorithm: 1,
+            virtual_nodes: 50,
+            base_layout: 0,
+            members,
+            excluded: Vec::new(),
+            runs: Vec::new(),
+        }));
+        let drafted = draft(&view, &ask, 7, 1).map(|drafted| drafted.record);
+        if let Ok(record) = &drafted {
+            self.operations
+                .lock()
+                .insert(record.id.clone(), record.clone());
+        }
+        Box::pin(std::future::ready(drafted))
+    }
+
+    fn apply<'a>(
+        &'a self,
+        id: &'a str,
+        _: u64,
+        options: ApplyOptions,
+    ) -> ChangeFuture<'a, OperationRecord> {
+        let change = |record: &mut OperationRecord| {
+            record.state = OperationState::Running;
+            record.max_rate = options.max_rate;
+            record.by = options.by;
+        };
+        Box::pin(std::future::ready(self.change(id, change)))
+    }
+
+    fn control<'a>(
+        &'a self,
+        id: &'a str,
+        control: Control,
+        _: &'a str,
+    ) -> ChangeFuture<'a, OperationRecord> {
+        let change = |record: &mut OperationRecord| match control {
+            Control::Pause => record.state = OperationState::Paused,
+            Control::Resume => record.state = OperationState::Running,
+            Control::Cancel => record.cancel = true,
+            Control::Rate(rate) => record.max_rate = rate,
+        };
+        Box::pin(std::future::ready(self.change(id, change)))
     }
 }
 

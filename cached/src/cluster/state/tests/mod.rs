@@ -4,6 +4,7 @@
 mod chaos;
 mod faults;
 mod lifecycle;
+mod operations;
 mod registry;
 mod rules;
 mod start;
