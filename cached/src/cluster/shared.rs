@@ -7,6 +7,8 @@ use std::time::Duration;
 use cached_proto::registry_keys::RegistryKeys;
 use cached_proto::types::MemberId;
 use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +27,9 @@ use crate::transfer::Transfers;
 
 /// How long results of probes are kept for peers that ask.
 const PROBED_FOR: Duration = Duration::from_secs(60);
+
+/// Makes the handle's random numbers others than the state's, from one seed.
+const HANDLE: u64 = 0x6861_6e64;
 
 /// What the driver knows and others ask for between its events.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +77,8 @@ pub(super) struct Shared {
     pub(super) facts: Mutex<Facts>,
     /// Guards the results of probes; held for a look-up.
     probed: Mutex<BTreeMap<MemberId, LastProbe>>,
+    /// Names what operators plan.
+    rng: Mutex<StdRng>,
     pub(super) signed_off: CancellationToken,
     pub(super) gave_up: CancellationToken,
 }
@@ -103,10 +110,16 @@ impl Shared {
             parking: parts.parking,
             events,
             facts: Mutex::new(facts),
+            rng: Mutex::new(StdRng::seed_from_u64(parts.seed ^ HANDLE)),
             probed: Mutex::default(),
             signed_off: CancellationToken::new(),
             gave_up: CancellationToken::new(),
         }
+    }
+
+    /// A random number.
+    pub(super) fn random(&self) -> u32 {
+        self.rng.lock().random()
     }
 
     pub(super) fn remember_probe(&self, id: MemberId, probe: LastProbe) {

@@ -5,8 +5,8 @@
 //! holds), [`reads`] and [`txns`] (how it is learned and changed), [`life`], [`proof`]
 //! and [`word`] (own registration, fence and record), [`table`] (which slots are
 //! served), [`absence`], [`probes`], [`suspects`], [`inquiry`] and [`removal`] (who is
-//! dead), [`planner`], [`plans`] and [`takeover`] (what follows), and [`picture`] (what
-//! others are shown).
+//! dead), [`planner`], [`plans`], [`intents`] and [`operations`] (who should own what),
+//! [`takeover`] (what follows), [`tidy`], and [`picture`] (what others are shown).
 //!
 //! Rules that hold everywhere: nothing that this process wrote is believed before it
 //! was read back; a transaction of one purpose is not sent again before a read that
@@ -15,8 +15,10 @@
 mod absence;
 pub(crate) mod event;
 mod inquiry;
+mod intents;
 mod life;
 pub(crate) mod mirror;
+mod operations;
 mod picture;
 mod planner;
 mod plans;
@@ -27,6 +29,7 @@ mod removal;
 mod suspects;
 mod table;
 mod takeover;
+mod tidy;
 mod txns;
 mod word;
 
@@ -80,6 +83,7 @@ pub(crate) struct State {
     probes: probes::Probes,
     inquiries: BTreeMap<MemberId, inquiry::Inquiry>,
     planner: planner::Duty,
+    wishes: intents::Wishes,
     txns: BTreeMap<Purpose, txns::Stage>,
     /// Why this process cannot be part of the cluster.
     refused: Option<String>,
@@ -112,6 +116,7 @@ impl State {
             probes: probes::Probes::default(),
             inquiries: BTreeMap::new(),
             planner: planner::Duty::default(),
+            wishes: intents::Wishes::default(),
             txns: BTreeMap::new(),
             refused: None,
             picture: picture::Picture::default(),
@@ -157,7 +162,7 @@ impl State {
             Event::RefreshAsked => self.reads.wanted = true,
             Event::Move { id, news } => todo!("{id:?} {news:?}"),
             Event::Committed(record) => todo!("{record:?}"),
-            Event::Leave => todo!(),
+            Event::Leave => self.on_leave(),
             Event::SignOff => self.sign_off(),
         }
         self.step(now);
@@ -198,8 +203,15 @@ impl State {
         self.dirty = true;
         match notice {
             Notice::Meta => self.compare_settings(),
-            Notice::MemberCame(record) => self.member_came(&record, now),
-            Notice::MemberLeft(record) => self.member_left(*record, now),
+            Notice::MemberCame(record) => {
+                let seen = &mut self.wishes.first_seen;
+                seen.entry(record.id.clone()).or_insert(now);
+                self.member_came(&record, now);
+            }
+            Notice::MemberLeft(record) => {
+                self.wishes.first_seen.remove(&record.value.id);
+                self.member_left(*record, now);
+            }
             Notice::Page(page) => self.table.changed(page),
             Notice::Plan => self.tell_plan(),
             Notice::Other => {}
