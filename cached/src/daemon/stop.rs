@@ -121,7 +121,9 @@ fn rounded(entries: u64) -> String {
 fn takers(view: &ClusterView) -> usize {
     let others = view.members.iter().enumerate();
     let others = others.filter(|(index, _)| view.me != Some(*index as u16));
-    others.filter(|(_, member)| takes_slots(view, member)).count()
+    others
+        .filter(|(_, member)| takes_slots(view, member))
+        .count()
 }
 
 fn takes_slots(view: &ClusterView, member: &MemberView) -> bool {

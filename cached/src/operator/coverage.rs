@@ -111,7 +111,10 @@ impl Coverage {
             name: member.name.to_string(),
             keys: asked.keys,
             // Of others all slots were met elsewhere since.
-            failure: asked.last.filter(|_| behind.contains(&member)).map(Into::into),
+            failure: asked
+                .last
+                .filter(|_| behind.contains(&member))
+                .map(Into::into),
         };
         self.asked.into_iter().map(node).collect()
     }
@@ -131,7 +134,9 @@ mod tests {
     }
 
     fn names(whom: &[Whom]) -> Vec<&str> {
-        whom.iter().map(|whom| whom.member().id.name.as_str()).collect()
+        whom.iter()
+            .map(|whom| whom.member().id.name.as_str())
+            .collect()
     }
 
     fn flushed(keys: u64, range: std::ops::Range<u16>) -> Result<Flushed, Failure> {
@@ -170,12 +175,19 @@ mod tests {
         let mut coverage = Coverage::new();
         coverage.answered(id(0), flushed(3, 0..8190));
         for failures in 0..3 {
-            assert_eq!(names(&coverage.to_ask(&view)).len(), if failures < 2 { 2 } else { 1 });
+            assert_eq!(
+                names(&coverage.to_ask(&view)).len(),
+                if failures < 2 { 2 } else { 1 }
+            );
             coverage.answered(id(1), unreachable());
         }
         let nodes = coverage.into_nodes(&view);
         let failure = |n: usize| -> Failure { nodes[n].failure.clone().unwrap().into() };
-        assert!(failure(0).message.starts_with("2 slots of n1 were changing hands"));
+        assert!(
+            failure(0)
+                .message
+                .starts_with("2 slots of n1 were changing hands")
+        );
         assert!(failure(0).message.ends_with("flush again"));
         assert!(failure(1).message.contains("connection reset"));
     }

@@ -133,7 +133,9 @@ impl Operator {
         let after = self.serving_slots();
         // What another member serves by now was not dropped there.
         self.check_serving().map_err(Failure::maybe_applied)?;
-        let stayed = before.iter().filter(|(slot, it)| after.get(slot) == Some(it));
+        let stayed = before
+            .iter()
+            .filter(|(slot, it)| after.get(slot) == Some(it));
         let slots = stayed.map(|(slot, _)| *slot).collect();
         Ok(Flushed { keys, slots })
     }

@@ -18,7 +18,10 @@ pub fn to_bits(slots: &[Slot]) -> Bytes {
 /// The slots of a map, ascending; an empty one holds none.
 pub fn from_bits(map: &[u8]) -> Result<Vec<Slot>, Invalid> {
     if !map.is_empty() && map.len() != MAP_BYTES {
-        let problem = format!("has {} bytes; a map of all slots has {MAP_BYTES}", map.len());
+        let problem = format!(
+            "has {} bytes; a map of all slots has {MAP_BYTES}",
+            map.len()
+        );
         return Err(Invalid::new("slots", problem));
     }
     let is_set = |slot: &Slot| {

@@ -65,7 +65,10 @@ impl Blocked {
 
     /// What is answered when no more may wait.
     pub(super) fn room_full(&self) -> Failure {
-        let message = format!("{}, and too many requests wait already", self.failure.message);
+        let message = format!(
+            "{}, and too many requests wait already",
+            self.failure.message
+        );
         Failure::new(FailureCode::Busy, message).retry_after(FULL_PAUSE)
     }
 }

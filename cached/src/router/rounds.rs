@@ -93,7 +93,9 @@ impl Router {
                 if any_due(journeys) {
                     waiting.extend(self.round(trip, group, journeys));
                 }
-                let free = PARALLEL_MAX.saturating_sub(running.len()).min(waiting.len());
+                let free = PARALLEL_MAX
+                    .saturating_sub(running.len())
+                    .min(waiting.len());
                 running.extend(waiting.drain(..free).map(|job| self.run(trip, job)));
                 self.plan_pauses(trip, journeys, now);
                 if any_due(journeys) {

@@ -107,9 +107,8 @@ impl Router {
                 },
                 _,
             ) => {
-                let enough = |view: &ClusterView| {
-                    view.owner(slot).is_some_and(|(_, known)| known >= epoch)
-                };
+                let enough =
+                    |view: &ClusterView| view.owner(slot).is_some_and(|(_, known)| known >= epoch);
                 self.refresher.rows(trip.deadline, enough).await;
                 let refreshed = |index| (index, Arrival::Refreshed);
                 indexes.into_iter().map(refreshed).collect()

@@ -271,7 +271,10 @@ async fn a_slot_without_container_is_waited_for() {
         (failure.code, failure.applied),
         (FailureCode::Deadline, Applied::No)
     );
-    assert!(failure.message.contains("being opened or closed"), "{failure}");
+    assert!(
+        failure.message.contains("being opened or closed"),
+        "{failure}"
+    );
     assert_eq!(world.counters.retries.get(), 0, "waiting is no attempt");
     assert_eq!(world.parking.waiting(), 0);
     let opens = async {
