@@ -107,7 +107,7 @@ impl Receiver {
         if !import.held_back.is_empty() {
             self.shared.parts.clock.sleep(HELD_BACK).await;
             for (container, change) in import.held_back {
-                self.shared.parts.store.apply(container, change);
+                self.shared.parts.store.apply(container, change, &mut 0);
             }
         }
     }
@@ -263,11 +263,7 @@ impl Receiver {
             import.held_back.push((target.container, change));
             return Ok(charge);
         }
-        // What was kept free for it becomes what it is.
-        let freed = charge.min(import.reserved);
-        store.give_back(freed);
-        import.reserved -= freed;
-        match store.apply(target.container, change) {
+        match store.apply(target.container, change, &mut import.reserved) {
             Applied::Yes => Ok(charge),
             Applied::Older => {
                 import.skipped += 1;
