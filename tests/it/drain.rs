@@ -273,12 +273,8 @@ async fn all_nodes_stopped_at_once_end_quickly() {
         let status = node.process.ended(Duration::from_secs(15)).await;
         codes.insert(status.code());
     }
-    // Whoever saw the others leave has nobody to give its entries to, and says so.
-    assert!(codes.contains(&Some(3)), "{codes:?}");
-    assert!(
-        codes.is_subset(&BTreeSet::from([Some(0), Some(3)])),
-        "{codes:?}"
-    );
+    // With all of them leaving, nobody was there who could have received anything.
+    assert_eq!(codes, BTreeSet::from([Some(0)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
