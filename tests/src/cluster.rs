@@ -79,6 +79,17 @@ impl Setup {
         self
     }
 
+    /// More flags of the nodes, `--name value` each, but for those that they have.
+    pub fn or_else(mut self, flags: &[&str]) -> Self {
+        for pair in flags.chunks(2) {
+            if !self.node_flags.iter().any(|flag| flag == pair[0]) {
+                self.node_flags
+                    .extend(pair.iter().map(|word| (*word).to_owned()));
+            }
+        }
+        self
+    }
+
     /// The node of that name ends as `kill -9` would, at this point of its life:
     /// `name`, or `name:3` for the third time that it gets there.
     pub fn crash(mut self, node: &str, point: &str) -> Self {

@@ -15,8 +15,15 @@ use crate::load::{Load, LoadOptions, Report};
 use crate::operations::Operator;
 use crate::wait;
 
-/// Members join at once, and a busy machine's etcd is quick enough to seal.
-pub const FLAGS: [&str; 4] = ["--join-delay", "0s", "--seal-budget", "1s"];
+/// Members join at once; a busy machine and its etcd are quick enough to seal and drain.
+pub const FLAGS: [&str; 6] = [
+    "--join-delay",
+    "0s",
+    "--seal-budget",
+    "1s",
+    "--drain-deadline",
+    "150s",
+];
 
 /// Bytes per second at which the default load's share of a node takes some seconds.
 pub const SLOW: u64 = 250_000;
@@ -49,7 +56,7 @@ impl Story {
 
     /// The same under another load.
     pub async fn start_with(count: usize, setup: Setup, options: &LoadOptions) -> Self {
-        let cluster = TestCluster::start(count, setup.nodes(&FLAGS)).await;
+        let cluster = TestCluster::start(count, setup.or_else(&FLAGS)).await;
         let client = cluster.client().await;
         let mut load = Load::fill(&client, options).await;
         load.begin("steady");
@@ -64,7 +71,7 @@ impl Story {
     /// One more node begins to join; answers the operation's id.
     pub async fn join(&mut self, name: &str, setup: Setup) -> String {
         let known = self.operator.known().await;
-        self.cluster.add(name, &setup.nodes(&FLAGS)).await;
+        self.cluster.add(name, &setup.or_else(&FLAGS)).await;
         self.operator.appears("join", &known, SETTLED_MAX).await
     }
 
