@@ -294,10 +294,10 @@ fn a_commit_in_doubt_is_decided_by_proof_alone() {
             0 => (100, 0),
             _ => (0, 100),
         };
-        // A watch would tell what the answer did not.
-        world.deaf.insert(0);
         write_operation(&mut world, |_| {});
         world.run_until(secs(2.0), sealed);
+        // A watch would tell what the answer does not.
+        world.deaf.insert(0);
         world.run_until(secs(4.0), |world| world.logged("nobody knows whether"));
         let doubtful = |world: &World| {
             let problems = world.problems(0);
