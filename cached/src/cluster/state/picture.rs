@@ -212,8 +212,11 @@ impl State {
                 format!("peers cannot reach {name}, {name} reaches the registry")
             }
             (_, Some(by)) => format!("does not answer the probes of {by}"),
-            (MemberState::Joining, None) if self.on_standby(&member.value) => {
-                "on standby".to_owned()
+            (MemberState::Joining, None) if self.wants_none(&member.value) => {
+                match member.value.standby {
+                    true => "on standby".to_owned(),
+                    false => "its weight is 0".to_owned(),
+                }
             }
             (MemberState::Joining, None) if self.mirror.table_loaded() => {
                 "waits to be given slots".to_owned()
@@ -226,8 +229,9 @@ impl State {
         }
     }
 
-    pub(super) fn on_standby(&self, record: &MemberRecord) -> bool {
-        record.standby && wanted(record, self.intent(&record.id)) == 0
+    /// Whether a member is to own nothing.
+    pub(super) fn wants_none(&self, record: &MemberRecord) -> bool {
+        wanted(record, self.intent(&record.id)) == 0
     }
 
     /// Operators' entries that are in force: not expired, and of the life in which the

@@ -109,7 +109,7 @@ impl State {
         let suspected = self.picture.suspected.contains_key(&member.id);
         !suspected
             && match record.state {
-                MemberState::Joining => self.on_standby(record),
+                MemberState::Joining => self.wants_none(record),
                 MemberState::Draining => member.slots == 0,
                 MemberState::Up | MemberState::Gone => false,
             }
