@@ -327,18 +327,6 @@ impl State {
     /// What keeps slots from being where they should be, for people.
     pub(super) fn move_problems(&self, now: Moment) -> Vec<String> {
         let mut problems = Vec::new();
-        let left = self.moves.slots_to_move();
-        if let Some(operation) = self.mirror.open_operation().filter(|_| left > 0) {
-            let operation = &operation.value;
-            let paused = match operation.state {
-                OperationState::Paused => ", which is paused",
-                _ => "",
-            };
-            let id = &operation.id;
-            problems.push(format!(
-                "{left} slots are still to be moved (operation {id}{paused})"
-            ));
-        }
         for (id, going) in &self.moves.running {
             if let Stage::InDoubt(doubt) = &going.stage {
                 let (page, seconds) = (id.page, now.since(doubt.since).as_secs());
