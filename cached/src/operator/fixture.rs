@@ -33,6 +33,7 @@ use crate::counters::Counters;
 use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
 use crate::store::{GroupSettings, Store, StoreConfig};
 use crate::tasks::Tasks;
+use crate::transfer::Transfers;
 use crate::transfer::testing::transfers;
 
 /// A healthy cluster "test" of these members; the first is this process. Each
@@ -448,6 +449,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<Store>,
     pub(crate) peers: Arc<FakePeers>,
     pub(crate) cluster: Arc<FakeCluster>,
+    pub(crate) transfers: Arc<Transfers>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Clock,
@@ -470,7 +472,7 @@ impl World {
         let counters = Arc::new(Counters::default());
         let (transfers, _) = transfers(&store, &view, &clock, &tasks, peers.clone());
         let operator = Arc::new(Operator::new(OperatorParts {
-            transfers,
+            transfers: transfers.clone(),
             parking: Arc::default(),
             cluster: cluster.clone(),
             view: view.clone(),
@@ -494,6 +496,7 @@ impl World {
             store,
             peers,
             cluster,
+            transfers,
             breakers,
             counters,
             clock,

@@ -162,7 +162,7 @@ impl PeerService for Fake {
         assert_eq!(request.into_inner().group, "g");
         Ok(Response::new(pb::FlushResponse {
             keys: 11,
-            slots: bytes::Bytes::new(),
+            slots: Bytes::new(),
         }))
     }
 }
