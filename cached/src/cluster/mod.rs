@@ -1,8 +1,8 @@
 //! This process's part in the cluster: registration, fence, probes, plans, takeovers.
 //!
 //! Reading order: [`view`] (what others see), `state` (what is decided, pure),
-//! [`plan`] and [`plan_check`] (who should own what), `driver` (carries it out),
-//! `start` with `checks`, `name` and `register`, `operator`, [`draft`] and
+//! [`plan`] and [`plan_check`] (who should own what), `driver` with `slots` (carries
+//! it out), `start` with `checks`, `name` and `register`, `operator`, [`draft`] and
 //! [`operations`] (what operators change).
 
 mod checks;
@@ -16,6 +16,7 @@ pub mod plan_check;
 mod register;
 mod roster;
 mod shared;
+mod slots;
 mod start;
 mod state;
 pub mod view;
@@ -243,7 +244,16 @@ impl Cluster {
 
     /// What keeps this node's slots from moving on; empty: nothing.
     pub fn move_troubles(&self) -> Vec<MoveTrouble> {
-        self.shared.facts.lock().move_troubles.clone()
+        let facts = self.shared.facts.lock();
+        let troubles = facts.trouble.iter().map(|(to, trouble)| MoveTrouble {
+            to: to.clone(),
+            tries: trouble.tries,
+            blocked: trouble.last_error.clone(),
+            since: trouble.since,
+            last_error: trouble.last_error.clone(),
+            next_try: Some(trouble.next_try),
+        });
+        troubles.collect()
     }
 
     /// Resolves when this process finds that it cannot be part of the cluster, with

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cached_proto::registry_keys::RegistryKeys;
-use cached_proto::types::MemberId;
+use cached_proto::types::{MemberId, NodeName};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::checks::ClockSample;
+use super::state::Trouble;
 use super::state::event::Event;
 use super::view::ViewCell;
-use super::{ClusterConfig, ClusterParts, MoveTrouble};
+use super::{ClusterConfig, ClusterParts};
 use crate::clock::{Clock, Moment};
 use crate::counters::Counters;
 use crate::parking::Parking;
@@ -40,10 +41,10 @@ pub(super) struct Facts {
     pub(super) round_trip: Duration,
     /// Of the own member key, while registered.
     pub(super) create_revision: Option<i64>,
+    /// Receivers that do not take slots from this process as they should.
+    pub(super) trouble: BTreeMap<NodeName, Trouble>,
     /// What keeps the cluster from being healthy.
     pub(super) problems: Vec<String>,
-    /// What keeps slots from moving on.
-    pub(super) move_troubles: Vec<MoveTrouble>,
     /// Why this process cannot be part of the cluster.
     pub(super) refused: Option<String>,
 }

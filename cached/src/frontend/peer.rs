@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cached_proto::convert::{WireOperation, group_from_pb, outcome_to_pb};
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::{Operation, Route};
@@ -13,7 +12,9 @@ use cached_proto::pb::cached::cache::v1 as cache;
 use cached_proto::pb::cached::peer::v1 as pb;
 use cached_proto::pb::cached::peer::v1::peer_server::Peer;
 use cached_proto::types::{Epoch, GroupName, Invalid};
+use futures_util::future::ready;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use tonic::{Request, Response, Status};
 
 use super::auth::Role;
@@ -22,6 +23,7 @@ use super::grpc::message::kind_of;
 use super::metrics::requests::Protocol;
 use super::status::to_status;
 use super::{FrontendParts, PeerCertificate};
+use crate::peers::slot_map;
 
 /// Answers other nodes.
 #[derive(Debug)]
@@ -200,10 +202,10 @@ impl Peer for PeerService {
         let request = self.open(request, |message| message.header.as_ref())?;
         let group = GroupName::new(&request.group).map_err(|bad| to_status(bad.into()))?;
         let flushed = self.parts.operator.flush_own(&group).await;
-        let keys = flushed.map_err(to_status)?;
+        let flushed = flushed.map_err(to_status)?;
         Ok(Response::new(pb::FlushResponse {
-            keys,
-            slots: Bytes::new(),
+            keys: flushed.keys,
+            slots: slot_map::to_bits(&flushed.slots),
         }))
     }
 
@@ -211,9 +213,16 @@ impl Peer for PeerService {
 
     async fn r#move(
         &self,
-        _request: Request<tonic::Streaming<pb::MoveRequest>>,
+        request: Request<tonic::Streaming<pb::MoveRequest>>,
     ) -> Result<Response<Self::MoveStream>, Status> {
-        todo!()
+        self.admit(&request).map_err(to_status)?;
+        // How a sender's stream broke is nothing to a receiver: it is over.
+        let messages = request
+            .into_inner()
+            .take_while(|message| ready(message.is_ok()))
+            .filter_map(|message| ready(message.ok()));
+        let answers = Arc::clone(&self.parts.operator).receive_move(messages.boxed());
+        Ok(Response::new(answers.map_err(to_status).boxed()))
     }
 
     async fn moves(

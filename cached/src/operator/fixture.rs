@@ -126,6 +126,15 @@ pub(crate) fn known(record: OperationRecord, revision: i64) -> Arc<OperationView
     })
 }
 
+/// The slots whose rows name a member.
+pub(crate) fn slots_of(view: &ClusterView, name: &str) -> Vec<Slot> {
+    let own = |slot: &Slot| {
+        let owner = view.owner(*slot).map(|(owner, _)| owner);
+        owner.is_some_and(|owner| owner.id.name.as_str() == name)
+    };
+    Slot::all().filter(own).collect()
+}
+
 /// A group without settings.
 pub(crate) fn group(name: &str) -> GroupRecord {
     GroupRecord {
@@ -198,6 +207,8 @@ pub(crate) struct FakePeers {
     pub(crate) silent: Mutex<BTreeSet<String>>,
     /// Who fails so many flushes first.
     pub(crate) flush_failures: Mutex<BTreeMap<String, u32>>,
+    /// Slots that its next flushes cover, in order; afterwards its own third.
+    pub(crate) flush_slots: Mutex<BTreeMap<String, Vec<Vec<Slot>>>>,
     /// What each says that it sends.
     pub(crate) moves: Mutex<BTreeMap<String, Vec<PairProgress>>>,
     /// What each says of itself, beside its name.
@@ -211,6 +222,14 @@ pub(crate) struct FakePeers {
 }
 
 impl FakePeers {
+    fn flushes(&self, name: &str) -> Vec<Slot> {
+        let mut said = self.flush_slots.lock();
+        match said.get_mut(name) {
+            Some(slots) if !slots.is_empty() => slots.remove(0),
+            _ => slots_of(&view(&["n1", "n2", "n3"]), name),
+        }
+    }
+
     fn reach(&self, peer: &Peer) -> Result<(), PeerError> {
         if self.silent.lock().contains(peer.id.name.as_str()) {
             return Err(PeerError::NotSent("connection refused".to_owned()));
@@ -294,7 +313,7 @@ impl Peers for FakePeers {
                 }
                 _ => Ok(crate::peers::Flushed {
                     keys: 5,
-                    slots: Vec::new(),
+                    slots: self.flushes(peer.id.name.as_str()),
                 }),
             }
         })

@@ -3,15 +3,18 @@
 //!
 //! Reading order: [`Operator`] itself, then `topology` and `status` (pure), `stats`
 //! and `fan_out` (every member is asked), `groups` and `blacklist` (changes),
-//! `operations` (changes of the layout), `peer` (what other nodes ask of this one, answered without asking anybody), and
+//! `operations` (changes of the layout), `peer` and `moves` (what other nodes ask of
+//! this one, answered without asking anybody), and
 //! [`Membership`] (what it needs of the cluster).
 
 mod blacklist;
+mod coverage;
 mod fan_out;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod groups;
 mod membership;
+mod moves;
 mod operations;
 mod peer;
 mod process;

@@ -269,6 +269,7 @@ impl State {
         problems.extend(self.own_problems());
         problems.extend(self.registry_problems(now));
         problems.extend(self.table_problems());
+        problems.extend(self.move_problems(now));
         for member in self.member_views() {
             let name = &member.id.name;
             match (&member.record, member.absent_since) {

@@ -4,8 +4,11 @@
 mod chaos;
 mod faults;
 mod lifecycle;
+mod moves;
+mod operations;
 mod registry;
 mod rules;
 mod start;
+mod transfers;
 mod wires;
 mod world;
