@@ -56,6 +56,9 @@ fn a_pipe_gets_one_line_with_what_is_in_the_way() {
     blocked.pairs[1].tries = 0;
     blocked.pairs[1].blocked = "n4 is down".to_owned();
     blocked.pairs[1].blocked_for = Duration::from_secs(9);
+    let mut failing = blocked.pairs[1].clone();
+    (failing.tries, failing.last_error) = (3, failing.blocked.clone());
+    assert_eq!(trouble(&failing), "3 retries in 9s: n4 is down, next in 2s");
     assert_eq!(
         line(&blocked),
         "op-7f3a90c1 paused  63.0%  630/1000 slots  6.30k/10.0k keys  42.0 MiB/s  paused  \
