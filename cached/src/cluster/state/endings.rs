@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cached_proto::operations::{IntentRecord, OperationRecord, OperationState, Want};
 use cached_proto::records::MemberState;
-use cached_proto::types::{MemberId, NodeName, Slot};
+use cached_proto::types::NodeName;
 
 use super::State;
 use super::drafting::Beside;
@@ -122,19 +122,5 @@ impl State {
                 owners.collect::<Vec<_>>().join(", ")
             ),
         }
-    }
-
-    /// How many slots of each owner the plan wants elsewhere.
-    pub(super) fn displaced(&self) -> BTreeMap<&MemberId, u32> {
-        let mut left = BTreeMap::new();
-        if let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) {
-            for slot in Slot::all() {
-                let owner = self.mirror.row(slot).map(|row| &row.owner);
-                if let Some(owner) = owner.filter(|owner| *owner != plan.assignment.owner(slot)) {
-                    *left.entry(owner).or_default() += 1;
-                }
-            }
-        }
-        left
     }
 }

@@ -241,7 +241,7 @@ impl State {
         };
         let operations = self.mirror.operations.values();
         let mut records = operations.filter_map(|op| op.record.as_ref());
-        self.planner.to_move == 0
+        self.misplaced() == 0
             && self.orphaned().next().is_none()
             && !records.any(|held| open(&held.value))
     }

@@ -194,6 +194,7 @@ impl State {
         self.step_probes(now);
         self.step_removal(now);
         self.step_inquiries(now);
+        self.survey_anew();
         self.step_planner(now);
         self.step_takeover(now);
         self.step_moves(now);

@@ -86,7 +86,7 @@ impl State {
         if let Some(open) = self.mirror.open_operation().cloned() {
             let operation = open.value;
             let late = operation.deadline_ms > 0 && operation.deadline_ms <= self.wall.0;
-            if self.planner.to_move == 0 && self.leavers_gone(&operation) {
+            if self.misplaced() == 0 && self.leavers_gone(&operation) {
                 self.finish(operation, open.mod_revision);
                 return true;
             }
@@ -211,7 +211,7 @@ impl State {
         let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) else {
             return false;
         };
-        if self.planner.to_move == 0 {
+        if self.misplaced() == 0 {
             return false;
         }
         let targets = targets(&plan.assignment).into_iter();

@@ -48,7 +48,10 @@ impl State {
         let index: BTreeMap<&MemberId, u16> = members.iter().map(|m| &m.id).zip(0..).collect();
         let me = self.me.as_ref().and_then(|me| index.get(me).copied());
         let owners = self.owners(&index);
-        let to_move = self.to_move(&index, &owners);
+        let to_move = match self.mirror.table_loaded() {
+            true => self.misplaced(),
+            false => 0,
+        };
         ClusterView {
             number: self.picture.number,
             meta: self.mirror.meta.as_ref().map(|meta| meta.value.clone()),
@@ -99,27 +102,6 @@ impl State {
             }
         }
         owners.into()
-    }
-
-    /// Slots whose owner is another than the plan wants.
-    fn to_move(&self, index: &BTreeMap<&MemberId, u16>, owners: &[SlotOwner]) -> u32 {
-        let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) else {
-            return 0;
-        };
-        if !self.mirror.table_loaded() {
-            return 0;
-        }
-        let nobody = SlotOwner::NOBODY.member;
-        let shown = |id: &MemberId| index.get(id).copied().unwrap_or(nobody);
-        let members = plan.record.members.iter();
-        let shown: Vec<u16> = members.map(|member| shown(&member.id)).collect();
-        let planned = plan.assignment.owners().iter();
-        let pairs = planned.zip(owners);
-        let elsewhere = pairs.filter(|(planned, owner)| {
-            let planned = shown.get(usize::from(**planned)).copied();
-            planned.unwrap_or(nobody) != owner.member
-        });
-        elsewhere.count() as u32
     }
 
     fn draw_plan(&mut self) {

@@ -85,7 +85,7 @@ pub(super) fn settled(world: &World) -> bool {
     let still = |node: &Node| {
         let known = node.state.mirror.plan.as_ref();
         let informed = known.is_some_and(|known| known.mod_revision == plan.mod_revision);
-        informed && node.transfers.sending.is_empty() && node.state.moves.slots_to_move() == 0
+        informed && node.transfers.sending.is_empty() && node.state.misplaced() == 0
     };
     let mut living = world.nodes.iter().filter(|node| node.alive);
     living.all(still) && world.whole()
