@@ -85,7 +85,7 @@ pub(super) fn settled(world: &World) -> bool {
     let still = |node: &Node| {
         let known = node.state.mirror.plan.as_ref();
         let informed = known.is_some_and(|known| known.mod_revision == plan.mod_revision);
-        informed && node.transfers.sending.is_empty() && node.state.moves.slots_to_move() == 0
+        informed && node.transfers.sending.is_empty() && node.state.misplaced() == 0
     };
     let mut living = world.nodes.iter().filter(|node| node.alive);
     living.all(still) && world.whole()
@@ -294,10 +294,10 @@ fn a_commit_in_doubt_is_decided_by_proof_alone() {
             0 => (100, 0),
             _ => (0, 100),
         };
-        // A watch would tell what the answer did not.
-        world.deaf.insert(0);
         write_operation(&mut world, |_| {});
         world.run_until(secs(2.0), sealed);
+        // A watch would tell what the answer does not.
+        world.deaf.insert(0);
         world.run_until(secs(4.0), |world| world.logged("nobody knows whether"));
         let doubtful = |world: &World| {
             let problems = world.problems(0);
