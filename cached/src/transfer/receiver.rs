@@ -362,13 +362,15 @@ fn overtaken() -> Refusal {
     (Declined::Stale, why.to_owned())
 }
 
-/// Reserves what an offer needs, or what there is if the rest may be dropped: this
-/// batch's part of it, because more batches come.
+/// Reserves what an offer needs, or this batch's part of what there is if the rest may be
+/// dropped. What comes later counts from the first batch on: if it will not fit, every
+/// batch gives its coldest, instead of the last ones everything.
 fn reserve(store: &Store, offer: &Offer) -> Result<u64, Refusal> {
-    if store.reserve(offer.bytes) {
+    let free = store.memory_bytes().saturating_sub(store.used_bytes());
+    let all_fits = !offer.shed || offer.bytes_planned <= free;
+    if all_fits && store.reserve(offer.bytes) {
         return Ok(offer.bytes);
     }
-    let free = store.memory_bytes().saturating_sub(store.used_bytes());
     let granted = welcome::share(offer, free);
     match granted {
         Some(granted) if store.reserve(granted) => Ok(granted),
