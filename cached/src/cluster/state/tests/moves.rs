@@ -152,7 +152,7 @@ fn a_join_moves_every_slot_with_its_entries() {
     };
     let before: Vec<usize> = Slot::all().map(owner).collect();
     // A quarter of every page.
-    let new = |slot: Slot| slot.index() / 16 % 4 == 0;
+    let new = |slot: Slot| (slot.index() / 16).is_multiple_of(4);
     write_plan(&mut world, &[0, 1, 2, 3], |slot| {
         if new(slot) { 3 } else { before[slot.index()] }
     });
