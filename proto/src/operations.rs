@@ -56,6 +56,19 @@ pub enum OperationKind {
     Mixed,
 }
 
+impl OperationKind {
+    /// The word for it, in records and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Drain => "drain",
+            Self::Remove => "remove",
+            Self::Rebalance => "rebalance",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
 /// Where a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -78,14 +91,12 @@ pub enum OperationState {
     Refused,
 }
 
-/// Words for variants, in messages and for people: the same ones as in records.
-macro_rules! words {
-    ($type:ident, $field:literal, $($variant:ident => $word:literal),+) => {
+/// Spells and reads the words of a kind.
+macro_rules! spelled {
+    ($type:ident, $field:literal, $all:expr) => {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(match self {
-                    $(Self::$variant => $word),+
-                })
+                f.pad(self.name())
             }
         }
 
@@ -93,23 +104,39 @@ macro_rules! words {
             type Err = Invalid;
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    other => Err(Invalid::new($field, format!("{other:?} is not known"))),
-                }
+                let known = $all.into_iter().find(|it: &Self| it.name() == text);
+                known.ok_or_else(|| Invalid::new($field, format!("{text:?} is not known")))
             }
         }
     };
 }
 
-words!(OperationKind, "kind",
-    Join => "join", Drain => "drain", Remove => "remove", Rebalance => "rebalance",
-    Mixed => "mixed");
-words!(OperationState, "state",
-    Planned => "planned", Requested => "requested", Running => "running", Paused => "paused",
-    Done => "done", Failed => "failed", Cancelled => "cancelled", Refused => "refused");
+spelled!(OperationKind, "kind", {
+    use OperationKind::*;
+    [Join, Drain, Remove, Rebalance, Mixed]
+});
+spelled!(OperationState, "state", {
+    use OperationState::*;
+    [
+        Planned, Requested, Running, Paused, Done, Failed, Cancelled, Refused,
+    ]
+});
 
 impl OperationState {
+    /// The word for it, in records and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Requested => "requested",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+        }
+    }
+
     /// Whether slots may be moved for it.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
@@ -175,6 +202,14 @@ pub struct OperationRecord {
     /// Why it was refused or failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+}
+
+impl OperationRecord {
+    /// Whether this can be the id of an operation.
+    pub fn is_id(text: &str) -> bool {
+        let digits = text.strip_prefix("op-");
+        digits.is_some_and(|d| d.len() == 8 && d.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
 }
 
 /// What was moved from one member to another. Written in the same transactions that

@@ -1,18 +1,23 @@
 //! This process's part in the cluster: registration, fence, probes, plans, takeovers.
 //!
 //! Reading order: [`view`] (what others see), `state` (what is decided, pure),
-//! [`plan`] and [`plan_check`] (who should own what), `driver` (carries it out),
-//! `start` with `checks`, `name` and `register`, `operator`.
+//! [`plan`] and [`plan_check`] (who should own what), `driver` with `slots` (carries
+//! it out), `start` with `checks`, `name` and `register`, `operator`, [`draft`] and
+//! [`operations`] (what operators change), `leave`.
 
 mod checks;
+pub mod draft;
 mod driver;
+mod leave;
 mod name;
 pub mod operations;
 mod operator;
 pub mod plan;
 pub mod plan_check;
 mod register;
+mod roster;
 mod shared;
+mod slots;
 mod start;
 mod state;
 pub mod view;
@@ -26,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cached_proto::failure::Failure;
+use cached_proto::operations::OperationRecord;
 use cached_proto::records::{BlacklistRecord, GroupRecord, MemberRecord, MemberState, Mode};
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{ClusterName, GroupName, Incarnation, MemberId, NodeName};
@@ -39,6 +45,8 @@ use crate::registry::Registry;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::transfer::{Told, Transfers};
+use draft::Ask;
+use operations::{ApplyOptions, Control};
 use shared::Shared;
 use state::event::Event;
 use view::{FenceReason, Serving, ViewCell};
@@ -237,7 +245,16 @@ impl Cluster {
 
     /// What keeps this node's slots from moving on; empty: nothing.
     pub fn move_troubles(&self) -> Vec<MoveTrouble> {
-        self.shared.facts.lock().move_troubles.clone()
+        let facts = self.shared.facts.lock();
+        let troubles = facts.trouble.iter().map(|(to, trouble)| MoveTrouble {
+            to: to.clone(),
+            tries: trouble.tries,
+            blocked: trouble.last_error.clone(),
+            since: trouble.since,
+            last_error: trouble.last_error.clone(),
+            next_try: Some(trouble.next_try),
+        });
+        troubles.collect()
     }
 
     /// Resolves when this process finds that it cannot be part of the cluster, with
@@ -320,16 +337,47 @@ impl Cluster {
         self.shared.remove_blacklist(target).await
     }
 
-    /// Asks for its slots to be taken, and waits until they are, nobody is there to take
-    /// them, or the deadline. Serves all the while. Answers how many slots are left.
-    pub async fn leave(&self, deadline: Duration) -> u64 {
-        let _ = deadline;
-        self.shared.store.slots().len() as u64
+    /// Works a change of the layout out and keeps it for 15 minutes, for
+    /// [`Cluster::apply`]. What it would move is told by [`draft::draft`].
+    pub async fn plan(&self, ask: Ask) -> Result<OperationRecord, Failure> {
+        self.shared.plan(ask).await
     }
 
-    /// Resolves when an operator has asked this member to leave and end. Cancel-safe.
+    /// Asks for what was planned, on the layout that the operator was shown. Answers
+    /// the operation as the planner has decided, refused included; or, when the same
+    /// change runs already, that one; still `requested` when nobody decides in time.
+    /// Fails with a conflict when the layout is another one or another operation is open.
+    pub async fn apply(
+        &self,
+        id: &str,
+        base_layout: u64,
+        options: ApplyOptions,
+    ) -> Result<OperationRecord, Failure> {
+        self.shared.apply(id, base_layout, options).await
+    }
+
+    /// Pauses, resumes, cancels an open operation, or limits its rate. A cancelled one
+    /// ends a moment later.
+    pub async fn control(
+        &self,
+        id: &str,
+        control: Control,
+        by: &str,
+    ) -> Result<OperationRecord, Failure> {
+        self.shared.control(id, control, by).await
+    }
+
+    /// Asks the others to take this process's slots, and waits until they have, or until
+    /// nobody could. Answers how many slots are left at the deadline. The process should
+    /// then [sign off](Cluster::sign_off).
+    pub async fn leave(&self, deadline: Duration) -> u32 {
+        self.shared.leave(deadline).await
+    }
+
+    /// Resolves when an operator has removed this member and it has no slots left: the
+    /// process should sign off and end. Cancel-safe.
     pub async fn asked_to_leave(&self) {
-        std::future::pending().await
+        self.shared.asked_to_leave().await;
     }
 
     /// Signs off: stops serving, says `gone` so that others need not wait, ends the

@@ -113,8 +113,8 @@ impl Operator {
     }
 
     /// Drops a group's entries here, in short steps between which others run, and says
-    /// which slots were served, and not sealed, by the same container from before to
-    /// after. Refused while this process is not sure that its slots are its own; fails
+    /// which slots were served by the same container from before to after, and sealed at
+    /// no time in between. Refused while this process is not sure that its slots are its own; fails
     /// when it lost that certainty meanwhile, with entries dropped or not. Dropping the
     /// future leaves the rest of the entries.
     pub async fn flush_own(&self, group: &GroupName) -> Result<Flushed, Failure> {
@@ -124,13 +124,13 @@ impl Operator {
             .store
             .group(group)
             .ok_or_else(|| unknown_group(group))?;
-        let before = self.serving_slots();
+        let before = self.open_slots();
         let mut keys = 0;
         for step in self.parts.store.flush_in_steps(id) {
             keys += step;
             tokio::task::yield_now().await;
         }
-        let after = self.serving_slots();
+        let after = self.open_slots();
         // What another member serves by now was not dropped there.
         self.check_serving().map_err(Failure::maybe_applied)?;
         let stayed = before
@@ -140,11 +140,13 @@ impl Operator {
         Ok(Flushed { keys, slots })
     }
 
-    /// Slots that serve and are not sealed, each with its container.
-    fn serving_slots(&self) -> BTreeMap<Slot, ContainerId> {
+    /// Slots that serve and are not sealed, each with its container, and how often that
+    /// was sealed: a flush leaves out what is sealed.
+    fn open_slots(&self) -> BTreeMap<Slot, (ContainerId, u32)> {
         let slots = self.parts.store.slots();
         let open = slots.iter().filter(|info| !info.sealed);
-        open.map(|info| (info.slot, info.container)).collect()
+        let each = open.map(|info| (info.slot, (info.container, info.seals)));
+        each.collect()
     }
 
     fn check_serving(&self) -> Result<(), Failure> {

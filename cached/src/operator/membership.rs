@@ -9,8 +9,8 @@ use cached_proto::records::{BlacklistRecord, GroupRecord};
 use cached_proto::types::NodeName;
 use futures_util::future::BoxFuture;
 
-use crate::cluster::operations::{ApplyOptions, Ask, Control};
-use crate::cluster::plan::Move;
+use crate::cluster::draft::Ask;
+use crate::cluster::operations::{ApplyOptions, Control};
 use crate::cluster::{Cluster, MoveTrouble, RegistryStatus};
 use crate::peers::{Peer, ProbeAnswer, Suspect, Verdict};
 
@@ -38,8 +38,8 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
     fn remove_blacklist<'a>(&'a self, target: &'a NodeName) -> ChangeFuture<'a, bool>;
     /// What keeps this node's slots from moving on.
     fn move_troubles(&self) -> Vec<MoveTrouble>;
-    /// Plans a change of the layout and keeps the plan.
-    fn plan(&self, ask: Ask) -> ChangeFuture<'_, (OperationRecord, Vec<Move>)>;
+    /// Works a change of the layout out, and keeps it for a while.
+    fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord>;
     /// Asks for what was planned.
     fn apply<'a>(
         &'a self,
@@ -47,7 +47,7 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
         base_layout: u64,
         options: ApplyOptions,
     ) -> ChangeFuture<'a, OperationRecord>;
-    /// Pauses, resumes, cancels an operation, or changes its rate.
+    /// Changes an operation that is open.
     fn control<'a>(
         &'a self,
         id: &'a str,
@@ -93,7 +93,7 @@ impl Membership for Cluster {
         Cluster::move_troubles(self)
     }
 
-    fn plan(&self, ask: Ask) -> ChangeFuture<'_, (OperationRecord, Vec<Move>)> {
+    fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord> {
         Box::pin(Cluster::plan(self, ask))
     }
 

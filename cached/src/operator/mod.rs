@@ -24,7 +24,8 @@ mod status;
 mod tests;
 mod topology;
 
-pub use crate::cluster::operations::{ApplyOptions, Ask, Control};
+pub use crate::cluster::draft::Ask;
+pub use crate::cluster::operations::{ApplyOptions, Control};
 pub use membership::{ChangeFuture, Membership};
 pub use operations::OperationWatch;
 

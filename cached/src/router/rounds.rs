@@ -123,14 +123,20 @@ impl Router {
                         self.arrive(arrivals, journeys);
                     }
                 }
-                () = clock.sleep(until.since(now)), if !over => self.wake_due(journeys),
+                () = clock.sleep(until.since(now)), if !over => {
+                    self.wake_due(trip, journeys);
+                }
             }
         }
     }
 
-    /// Ends the pauses and waits whose time has come.
-    fn wake_due(&self, journeys: &mut [Journey]) {
+    /// Ends the pauses and waits whose time has come. At the deadline they are left as
+    /// they are: what they wait for is told then.
+    fn wake_due(&self, trip: &Trip, journeys: &mut [Journey]) {
         let now = self.parts.clock.now();
+        if now >= trip.deadline {
+            return;
+        }
         let due = |journey: &&mut Journey| journey.again_at.is_some_and(|at| at <= now);
         for journey in journeys.iter_mut().filter(due) {
             if journey.is_paused() {

@@ -47,6 +47,8 @@ pub(crate) struct Container {
     /// Upper half of its entries' versions: epoch under which it was empty last.
     pub(crate) base: Epoch,
     pub(crate) state: State,
+    /// How often it was sealed.
+    pub(crate) seals: u32,
     /// Where its changes go while it moves.
     pub(crate) log: Option<Arc<MoveLog>>,
     /// Number of the last change.
@@ -78,6 +80,7 @@ impl Container {
             epoch: base,
             base,
             state,
+            seals: 0,
             log: None,
             seq: 0,
             floor: WallMs(0),
@@ -132,6 +135,7 @@ impl Container {
             epoch: self.epoch,
             base: self.base,
             sealed: self.is_sealed(),
+            seals: self.seals,
             keys: self.keys,
             bytes: self.bytes,
         }

@@ -127,7 +127,7 @@ fn what_follows_a_failure_depends_on_its_advice_and_on_whether_it_was_applied() 
 }
 
 #[test]
-fn a_newer_row_is_followed_at_once_at_most_three_times() {
+fn a_row_that_is_learned_is_followed_at_once_at_most_three_times() {
     let mut attempts = attempts();
     let error = failed(FailureCode::WrongOwner);
     for _ in 0..REDIRECTS_MAX {
@@ -224,4 +224,36 @@ fn a_delete_that_finds_nothing_after_a_lost_attempt_is_unknown() {
     assert!(tries.judge(answer(true)).is_ok());
     let unknown = tries.judge(answer(false)).unwrap_err();
     assert_eq!(unknown.applied(), Applied::Unknown);
+}
+
+#[test]
+fn newer_rows_are_followed_as_long_as_there_are_any() {
+    let mut attempts = attempts();
+    for epoch in 2..20 {
+        let target = target(
+            "a:1",
+            Route::OwnerOnly {
+                known_epoch: Epoch(epoch - 1),
+            },
+        );
+        let error = Failure::wrong_owner(hint(0, epoch, "c", Some("c:1"))).into();
+        // Another call may have learned the row before this one.
+        for learned in [true, false] {
+            let failed = Failed {
+                error: &error,
+                target: &target,
+                idempotent: false,
+                learned,
+            };
+            assert_eq!(attempts.next(&failed, LONG, 1.0), Next::Redirect, "{epoch}");
+        }
+    }
+    let same = Failure::wrong_owner(hint(0, 1, "c", Some("c:1"))).into();
+    for _ in 0..3 {
+        assert_eq!(next(&mut attempts, &same, false, true), Next::Redirect);
+    }
+    assert_eq!(
+        next(&mut attempts, &same, false, true),
+        Next::Refresh(PAUSE)
+    );
 }

@@ -1,31 +1,27 @@
-//! Plans: which members get the slots of the dead, and how that is written down.
+//! Plans after crashes: which members get the slots of the dead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cached_proto::records::{MemberState, PlanMember, PlanRecord};
-use cached_proto::registry_keys::RegistryKey;
-use cached_proto::ring::ALGORITHM;
-use cached_proto::types::{MemberId, NodeName, Slot};
-use rand::Rng;
+use cached_proto::operations::OperationKind;
+use cached_proto::types::{MemberId, Slot};
 
 use super::State;
 use super::absence::Absent;
-use super::event::{Level, Purpose};
+use super::drafting::Beside;
+use super::event::Purpose;
 use super::inquiry::Finding;
-use super::life::put;
 use crate::clock::Moment;
-use crate::cluster::plan::{Current, Holder, Movement, NOBODY, plan};
-use crate::cluster::plan_check::plan_check;
-use crate::registry::Compare;
+use crate::cluster::plan::{Current, Movement};
 
 /// How much longer than G the planner waits: a member that was restarted waits G
 /// itself before it registers, and shall find its slots not given away.
 const RESTART_SLACK: Duration = Duration::from_millis(500);
 
 impl State {
-    /// Plans anew when slots of a dead owner are promised to nobody who lives.
-    pub(super) fn plan_for_orphans(&mut self, now: Moment) {
+    /// Plans anew when slots of a dead owner are promised to nobody who lives. Answers
+    /// whether other plans have to wait.
+    pub(super) fn plan_for_orphans(&mut self, now: Moment) -> bool {
         let mut dead = BTreeSet::new();
         let mut waiting = false;
         for id in self.unprovided() {
@@ -50,23 +46,44 @@ impl State {
         }
         let settled = dead.is_empty() && self.all_owners_listed();
         if settled || waiting {
-            return;
+            return waiting;
         }
         let reason = self.reason(&dead);
-        let eligible = self.eligible(&dead, now);
         let current = self.current(&dead);
-        let Some(record) = self.draft(&current, &eligible, reason) else {
-            return;
+        // Only orphans are given away while nothing else is going on; whatever is goes
+        // on among those that are left.
+        let moving = self.mirror.open_operation().is_some() || self.unsettled(&current);
+        let planned = match moving {
+            true => self.plan_freely(&dead, now, reason.clone()),
+            false => {
+                let eligible = self.eligible(&dead, now);
+                self.draft(&current, &eligible, Movement::OrphansOnly, reason.clone())
+            }
         };
-        let key = self.mirror.keys.key(&RegistryKey::Plan);
-        let mut compares = self.as_planner();
-        let known = self
-            .mirror
-            .plan
-            .as_ref()
-            .map_or(0, |plan| plan.mod_revision);
-        compares.push(Compare::ModRevision(key.clone(), known));
-        self.submit(Purpose::Plan, compares, vec![put(key, &record, 0)]);
+        let Some(planned) = planned else {
+            return true;
+        };
+        let operation = self.carried_by(&planned, OperationKind::Rebalance, &[], reason);
+        self.write_plan(
+            Purpose::Plan,
+            planned.record,
+            Beside {
+                operation,
+                ..Beside::default()
+            },
+        );
+        true
+    }
+
+    /// Whether slots of living owners are not where the plan wants them.
+    fn unsettled(&self, current: &Current) -> bool {
+        let Some(plan) = &self.mirror.plan else {
+            return false;
+        };
+        Slot::all().any(|slot| {
+            let holder = current.holder(slot).filter(|holder| holder.living);
+            holder.is_some_and(|holder| holder.id != *plan.value.assignment.owner(slot))
+        })
     }
 
     /// Whether the plan knows everybody who owns slots and lives. One that came back in
@@ -109,7 +126,7 @@ impl State {
     /// Whether an owner has been absent for long enough to plan for its slots. After an
     /// outage of the registry, leases that ended in it are no sign of death: members
     /// get two lease times to come back.
-    fn ripe(&self, absent: &Absent, now: Moment) -> bool {
+    pub(super) fn ripe(&self, absent: &Absent, now: Moment) -> bool {
         let after_outage = self
             .reads
             .back_at
@@ -133,109 +150,5 @@ impl State {
             (false, true) => format!("restarted: {}", names(back)),
             (false, false) => format!("gone: {}; restarted: {}", names(gone), names(back)),
         }
-    }
-
-    /// Who may be given slots: members that are up, and restarted ones, whose slots
-    /// return to them; suspects and joining members only if there is nobody else.
-    fn eligible(&self, dead: &BTreeSet<MemberId>, now: Moment) -> Vec<PlanMember> {
-        let suspected = self.suspected(now);
-        let restarted = |id: &MemberId| dead.iter().any(|dead| dead.name == id.name);
-        let up = |id: &MemberId, state| state == MemberState::Up || restarted(id);
-        let well = |id: &MemberId| !suspected.contains_key(id);
-        let record = |id: &MemberId| self.mirror.living(id).map(|held| held.value.state);
-        let is_up = |id: &MemberId| record(id).is_some_and(|state| up(id, state));
-        let choices: [Vec<PlanMember>; 4] = [
-            self.plan_members(|id| is_up(id) && well(id)),
-            self.plan_members(is_up),
-            self.plan_members(well),
-            self.plan_members(|_| true),
-        ];
-        choices
-            .into_iter()
-            .find(|choice| !choice.is_empty())
-            .unwrap_or_default()
-    }
-
-    pub(super) fn plan_members(&self, fit: impl Fn(&MemberId) -> bool) -> Vec<PlanMember> {
-        let living = self.mirror.members.values().map(|member| &member.value);
-        living
-            .filter(|r| !matches!(r.state, MemberState::Gone | MemberState::Draining) && fit(&r.id))
-            .map(|r| PlanMember {
-                id: r.id.clone(),
-                weight: r.weight.max(1),
-            })
-            .collect()
-    }
-
-    /// The table that a plan starts from. Owners that are absent and not known to be
-    /// dead keep their slots.
-    fn current(&self, dead: &BTreeSet<MemberId>) -> Current {
-        let holders: Vec<Holder> = self
-            .mirror
-            .rows
-            .keys()
-            .map(|id| Holder {
-                id: id.clone(),
-                living: !dead.contains(id),
-            })
-            .collect();
-        let index: BTreeMap<&MemberId, u16> = self.mirror.rows.keys().zip(0..).collect();
-        let owner = |slot| {
-            self.mirror
-                .row(slot)
-                .and_then(|row| index.get(&row.owner).copied())
-        };
-        let rows = Slot::all()
-            .map(|slot| owner(slot).unwrap_or(NOBODY))
-            .collect();
-        Current { holders, rows }
-    }
-
-    /// A plan as it will be written, if it is without fault.
-    pub(super) fn draft(
-        &mut self,
-        current: &Current,
-        eligible: &[PlanMember],
-        reason: String,
-    ) -> Option<PlanRecord> {
-        let virtual_nodes = self.mirror.meta.as_ref()?.value.virtual_nodes;
-        let movement = Movement::OrphansOnly;
-        let assignment = match plan(current, eligible, virtual_nodes, movement) {
-            Ok(assignment) => assignment,
-            Err(why) => return self.cannot_plan(format!("no plan for {reason:?}: {why}")),
-        };
-        let layout = self
-            .mirror
-            .plan
-            .as_ref()
-            .map_or(0, |plan| plan.value.record.layout);
-        let listed: BTreeSet<&MemberId> = assignment.members().iter().map(|m| &m.id).collect();
-        let excluded = self.members().filter(|peer| !listed.contains(&peer.id));
-        let excluded: Vec<NodeName> = excluded.map(|peer| peer.id.name).collect();
-        let record = PlanRecord {
-            layout: layout + 1,
-            id: format!("{:08x}", self.rng.random::<u32>()),
-            reason,
-            algorithm: ALGORITHM,
-            virtual_nodes,
-            base_layout: layout,
-            members: assignment.members().to_vec(),
-            excluded,
-            runs: assignment.runs(),
-        };
-        let findings = plan_check(current, &record, eligible, movement);
-        if let Some(finding) = findings.first() {
-            return self.cannot_plan(format!("a plan was refused: {finding}"));
-        }
-        self.planner.fault = None;
-        Some(record)
-    }
-
-    fn cannot_plan(&mut self, why: String) -> Option<PlanRecord> {
-        if self.planner.fault.as_ref() != Some(&why) {
-            self.log(Level::Error, why.clone());
-            self.planner.fault = Some(why);
-        }
-        None
     }
 }

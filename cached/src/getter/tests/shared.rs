@@ -7,7 +7,7 @@ use cached_proto::types::Ttl;
 
 use super::fixture::{Deed, World, group, key, slot, text, value, value_not_to_keep};
 use crate::getter::{GetError, LoadError, Loaded};
-use crate::store::GroupSettings;
+use crate::store::{GroupSettings, MoveLog};
 
 fn failed(result: Result<Option<cached_proto::operation::Entry>, GetError>) -> Failure {
     match result {
@@ -192,6 +192,19 @@ async fn what_does_not_fit_is_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_congested_slot_does_not_take_is_handed_out() {
+    let world = World::new(vec![value("v")]);
+    let container = world.store.slot(slot()).unwrap().container;
+    let full = MoveLog::new(0, || {});
+    world.store.begin_move(slot(), container, &full).unwrap();
+    world.release(1);
+    let entry = world.reader("k").await.unwrap().unwrap().unwrap();
+    assert!(entry.uncached);
+    assert_eq!(text(&entry), "v");
+    assert_eq!(world.stored("k"), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn values_over_the_limit_are_the_origins_failure() {
     let world = World::with(vec![value("12345678901")], |config| {
         config.value_bytes_max = 10
@@ -296,5 +309,12 @@ async fn a_slot_that_is_not_here_is_said_to_be_so() {
     let container = world.store.slot(slot()).unwrap().container;
     world.store.drop_slot(slot(), container);
     world.release(1);
-    assert_eq!(reader.await.unwrap(), Err(GetError::NotServed));
+    let entry = reader.await.unwrap().unwrap().unwrap();
+    assert_eq!(
+        (text(&entry), entry.uncached),
+        ("v1", true),
+        "who came before the slot left gets what was loaded"
+    );
+    let late = world.reader("k").await.unwrap();
+    assert_eq!(late, Err(GetError::NotServed));
 }

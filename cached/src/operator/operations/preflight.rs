@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cached_proto::failure::{Failure, FailureCode};
+use cached_proto::failure::Failure;
 use cached_proto::operations::{OperationRecord, Want};
 use cached_proto::pb::cached::admin::v1::{self as pb, CheckResult, NodeStats};
 use cached_proto::records::{MemberRecord, MemberState};
-use cached_proto::types::{Invalid, NodeName};
+use cached_proto::types::NodeName;
 
 use super::{names, pairs};
 use crate::cluster::RegistryStatus;
-use crate::cluster::operations::Ask;
+use crate::cluster::draft::Ask;
 use crate::cluster::view::{ClusterView, MemberView};
 
 /// What a plan is checked against.
@@ -30,39 +30,15 @@ pub(super) struct Known<'a> {
     pub(super) shed: bool,
 }
 
-/// Refuses names of nobody, and those that are asked for two things.
-pub(super) fn check_names(view: &ClusterView, ask: &Ask) -> Result<(), Failure> {
-    let lists = [
-        ("join", &ask.join),
-        ("drain", &ask.drain),
-        ("undrain", &ask.undrain),
-        ("remove", &ask.remove),
-    ];
-    let mut seen = BTreeSet::new();
-    for (field, list) in lists {
-        for name in list {
-            if !seen.insert(name) {
-                let problem = format!("names {name}, of whom something else is asked, too");
-                return Err(Invalid::new(field, problem).into());
-            }
-        }
-    }
-    for name in seen.into_iter().chain(ask.weights.keys()) {
-        let known = view.members.iter().any(|member| member.id.name == *name);
-        if !known && !view.intents.contains_key(name) {
-            let known = names(view.members.iter().map(|member| &member.id.name));
-            let message = format!("no member is named {name}; there are {known}");
-            return Err(Failure::new(FailureCode::NotFound, message));
-        }
-    }
-    Ok(())
-}
-
 /// Checks that say no before anything is planned; empty: go on.
 pub(super) fn impossible(view: &ClusterView, ask: &Ask) -> Vec<pb::PlanCheck> {
     let living: BTreeMap<&NodeName, &MemberRecord> = living(view).collect();
     let asked = [&ask.join, &ask.drain, &ask.remove].into_iter().flatten();
-    let dead: BTreeSet<&NodeName> = asked.filter(|name| !living.contains_key(name)).collect();
+    // Of whom nobody has heard, the planning says so itself.
+    let known = |name: &NodeName| view.members.iter().any(|member| member.id.name == *name);
+    let dead: BTreeSet<&NodeName> = asked
+        .filter(|name| !living.contains_key(name) && known(name))
+        .collect();
     if !dead.is_empty() {
         let detail = format!(
             "{} is down and takes part in nothing: its slots return by themselves",
@@ -81,8 +57,7 @@ pub(super) fn impossible(view: &ClusterView, ask: &Ask) -> Vec<pb::PlanCheck> {
         !ask.drain.contains(*name)
             && !ask.remove.contains(*name)
             && weight != Some(0)
-            && (asked || (intent.is_none() && !waits))
-            && record.state != MemberState::Draining
+            && (asked || (intent.is_none() && !waits && record.state != MemberState::Draining))
     });
     if owns {
         return Vec::new();
@@ -208,7 +183,7 @@ fn memory(receivers: &[pb::PlanReceiver], shed: bool) -> pb::PlanCheck {
     let silent = receivers.iter().filter(|to| !to.error.is_empty());
     let silent: Vec<&str> = silent.map(|to| to.name.as_str()).collect();
     if short.is_empty() && silent.is_empty() {
-        return check("memory", CheckResult::Ok, "headroom");
+        return check("memory", CheckResult::Ok, "memory headroom");
     }
     if short.is_empty() {
         let detail = format!("{} could not be asked for its memory", silent.join(", "));
@@ -259,7 +234,7 @@ fn other_operation(known: &Known<'_>) -> pb::PlanCheck {
         (record.state.is_open() || asked) && record.id != known.record.id
     });
     match open {
-        None => check("operation", CheckResult::Ok, "no other is open"),
+        None => check("operation", CheckResult::Ok, "no other operation"),
         Some(open) => {
             let record = &open.record;
             let (kind, of) = (record.kind, names(&record.nodes));
@@ -294,7 +269,7 @@ fn members(
     }
     warnings.truncate(MEMBERS_NAMED_MAX);
     if warnings.is_empty() {
-        check("members", CheckResult::Ok, "all answer")
+        check("members", CheckResult::Ok, "all members answer")
     } else {
         check("members", CheckResult::Warning, warnings.join("; "))
     }
@@ -312,7 +287,7 @@ fn something_to_do(moves: &[pb::PlanMove], record: &OperationRecord) -> pb::Plan
         return check(name, CheckResult::Warning, "every slot is where it belongs");
     }
     let detail = "no slot moves, what is asked of members is noted";
-    check(name, CheckResult::Warning, detail)
+    check(name, CheckResult::Ok, detail)
 }
 
 fn check(name: &str, result: CheckResult, detail: impl Into<String>) -> pb::PlanCheck {

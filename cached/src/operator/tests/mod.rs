@@ -1,5 +1,6 @@
 //! The operator among peers that do as they are told.
 
+mod operations;
 mod peer;
 
 use std::time::Duration;
@@ -148,6 +149,42 @@ async fn slots_that_change_hands_during_a_flush_are_met_at_their_new_owner() {
     for node in nodes {
         assert_eq!(node.failure, None, "{}", node.name);
     }
+}
+
+#[tokio::test]
+async fn what_is_sealed_during_a_flush_is_not_covered_by_it() {
+    let world = World::new();
+    let group = group("default-group").name;
+    let slots: Vec<Slot> = Slot::all().take(3).collect();
+    let container = |slot: Slot| world.store.slot(slot).unwrap().container;
+    let seal = |slot| world.store.seal(slot, container(slot), world.clock.wall());
+    seal(slots[0]).unwrap();
+    // Something to drop, so that there is a step after which others run.
+    let id = world.store.group(&group).unwrap();
+    let set = Operation::Set {
+        key: Key::new("k").unwrap(),
+        value: "v".into(),
+        ttl: None,
+        condition: Condition::Always,
+    };
+    let other = Slot::all().nth(4).unwrap();
+    world
+        .store
+        .execute(other, id, &set, world.clock.wall())
+        .unwrap();
+    let meanwhile = async {
+        seal(slots[1]).unwrap();
+        seal(slots[2]).unwrap();
+        world.store.end_move(slots[2], container(slots[2]));
+    };
+    let (flushed, ()) = tokio::join!(world.operator.flush_own(&group), meanwhile);
+    let covered = flushed.unwrap().slots;
+    assert_eq!(covered.len(), 5461 - 3);
+    assert!(slots.iter().all(|slot| !covered.contains(slot)));
+    world.store.end_move(slots[0], container(slots[0]));
+    world.store.end_move(slots[1], container(slots[1]));
+    let flushed = world.operator.flush_own(&group).await.unwrap();
+    assert_eq!(flushed.slots.len(), 5461);
 }
 
 #[tokio::test(start_paused = true)]

@@ -82,6 +82,7 @@ impl Shard {
             return None;
         }
         container.state = State::Sealed;
+        container.seals += 1;
         let seq = container.seq;
         let sum = container.sum(now.max(container.floor));
         if let Some(log) = &container.log {

@@ -1,11 +1,15 @@
 //! The state's rules: alone, event by event, and several states together in
 //! simulated time.
 
+mod changes;
 mod chaos;
 mod faults;
 mod lifecycle;
+mod moves;
+mod operations;
 mod registry;
 mod rules;
 mod start;
+mod transfers;
 mod wires;
 mod world;
