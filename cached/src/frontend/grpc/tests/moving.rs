@@ -157,9 +157,9 @@ async fn a_stream_that_no_member_begins_is_refused() {
         pb::move_request::Step::Offer(offer)
     };
     let aborted = pb::move_request::Step::Aborted(pb::MoveAborted::default());
-    for (step, field) in [
-        (Some(aborted), "step"),
-        (None, "step"),
+    for (step, word) in [
+        (Some(aborted), "must be an offer"),
+        (None, "must be an offer"),
         (Some(offer(None)), "header"),
         (Some(offer(Some(header("prod")))), "cluster"),
     ] {
@@ -171,10 +171,8 @@ async fn a_stream_that_no_member_begins_is_refused() {
             .into_inner();
         let status = answers.message().await.unwrap_err();
         let failure = failure(&status);
-        assert_eq!(
-            (failure.code, failure.field),
-            (FailureCode::Invalid, Some(field))
-        );
+        assert_eq!(failure.code, FailureCode::Invalid);
+        assert!(failure.message.contains(word), "{failure}");
     }
     // An offer of nothing is read, and declined.
     let request = pb::MoveRequest {
