@@ -140,11 +140,15 @@ async fn an_operation_is_paused_resumed_and_cancelled() {
     run(format!("migrations cancel {id} --yes")).await;
     let over = story.operator.over(&id, SETTLED_MAX).await;
     assert_eq!(over.state, "cancelled", "{over:?}");
+    story.operator.settled(SETTLED_MAX).await;
     let left = owned(&story, "n3").await;
     assert!(left > 0, "what had not moved stays");
-    assert_eq!(
-        left + over.moved.unwrap().slots,
-        5461 + u64::from(left + over.moved.unwrap().slots == 5462)
+    // A batch that was sealed is finished first.
+    let over = story.operator.find(&id).await.unwrap();
+    let whole = left + over.moved.unwrap().slots;
+    assert!(
+        [5461, 5462].contains(&whole),
+        "{left} left of {whole}: {over:?}"
     );
     story.settle().await.1.assert_clean();
 }
