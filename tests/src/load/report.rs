@@ -9,6 +9,8 @@ use super::memory::Verdict;
 
 /// Faults that are kept in words; all are counted.
 const SAMPLES_MAX: usize = 10;
+/// Longest time that is told apart from longer ones.
+const MICROS_MAX: u64 = 600_000_000;
 /// Lost keys that are named; all are counted.
 const NAMED_MAX: usize = 1_000_000;
 
@@ -65,7 +67,7 @@ impl Phase {
             wrong: 0,
             samples: Vec::new(),
             lost_keys: Vec::new(),
-            latency: Histogram::new(3).expect("three digits are allowed"),
+            latency: Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("these are bounds"),
             longest: Duration::ZERO,
         }
     }
