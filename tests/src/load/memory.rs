@@ -55,13 +55,8 @@ impl Memory {
     }
 
     /// How many keys.
-    pub fn len(&self) -> u32 {
+    pub fn keys(&self) -> u32 {
         self.keys.len() as u32
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
     }
 
     /// Whether an entry must be there.

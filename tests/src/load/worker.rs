@@ -64,8 +64,8 @@ impl Worker {
     async fn sweep(&mut self, name: &str, act: impl Fn(&mut Memory, u32) -> Act) {
         self.phases.push(Phase::new(name));
         let mut first = 0;
-        while first < self.memory.len() {
-            let keys = first..self.memory.len().min(first + SWEEP);
+        while first < self.memory.keys() {
+            let keys = first..self.memory.keys().min(first + SWEEP);
             let acts = keys.map(|key| (key, act(&mut self.memory, key))).collect();
             self.batch(acts, Instant::now()).await;
             first += SWEEP;
@@ -95,7 +95,7 @@ impl Worker {
     }
 
     fn choose(&mut self) -> Vec<(u32, Act)> {
-        let keys = self.memory.len();
+        let keys = self.memory.keys();
         let mut chosen = BTreeSet::new();
         while chosen.len() < self.options.batch.min(keys as usize) {
             chosen.insert(self.random.random_range(0..keys));
