@@ -14,6 +14,7 @@ mod examples;
 mod failure;
 mod getter;
 mod guides;
+mod joins;
 mod load;
 mod moves;
 mod outage;
