@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod command;
 pub mod console;
 pub mod etcd;
+pub mod history;
 pub mod origin;
 pub mod plain;
 pub mod process;
