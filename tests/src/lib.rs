@@ -12,5 +12,6 @@ pub mod origin;
 pub mod plain;
 pub mod process;
 pub mod raw;
+pub mod sim;
 pub mod trace;
 pub mod wait;

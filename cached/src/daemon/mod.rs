@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cached_client::connections::Dialer;
 use cached_proto::records::MemberState;
 use cached_proto::types::NodeName;
 use tokio::net::TcpListener;
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::cluster::view::{ClusterView, MemberView, ViewCell};
 use crate::cluster::{Cluster, StartError};
 use crate::config::{Config, ConfigError, RegistrySettings};
+use crate::frontend::server::Listener;
 use crate::registry::{self, EmbeddedRegistry, Registry, RegistryError};
 use crate::tasks::Tasks;
 use core::Core;
@@ -63,6 +65,28 @@ pub struct Surroundings {
     pub embedded: Option<EmbeddedRegistry>,
     /// How to read the settings again on SIGHUP; `None`: they stay.
     pub reread: Option<Reread>,
+}
+
+/// What joins a process to others in place of the system's network: a simulation
+/// brings its own.
+pub struct Network<L> {
+    /// Accepts connections.
+    pub listener: L,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Connects to others; `None`: TCP.
+    pub dialer: Option<Dialer>,
+    /// Where the cluster meets.
+    pub registry: Registry,
+}
+
+impl<L> std::fmt::Debug for Network<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network")
+            .field("address", &self.address)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Surroundings {
@@ -109,11 +133,26 @@ impl Daemon {
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartupError> {
         let tasks = Tasks::new();
         let started = Self::build(config, surroundings, &tasks).await;
-        if started.is_err() {
-            // What runs already must not outlive a start that failed.
-            tasks.stop_within(Duration::from_secs(1)).await;
-        }
-        started
+        end_unless_started(started, &tasks).await
+    }
+
+    /// The same over another network. Nothing is ever read again.
+    pub async fn start_on<L: Listener>(
+        config: Config,
+        network: Network<L>,
+        clock: Clock,
+    ) -> Result<Self, StartupError> {
+        let tasks = Tasks::new();
+        let started = match Guard::load(&config).await {
+            Ok(guard) => Self::assemble(config, guard, network, clock, &tasks)
+                .await
+                .map(|(daemon, core)| {
+                    core.start_loops(&daemon.cluster);
+                    daemon
+                }),
+            Err(error) => Err(error.into()),
+        };
+        end_unless_started(started, &tasks).await
     }
 
     async fn build(
@@ -126,22 +165,45 @@ impl Daemon {
             embedded,
             reread,
         } = surroundings;
-        let guard = Arc::new(Guard::load(&config).await?);
+        let guard = Guard::load(&config).await?;
         let listener = listen(&config).await?;
         let address = listener
             .local_addr()
             .map_err(|source| listen_error(&config, source))?;
-        let registry = registry_of(&config, &clock, embedded, tasks).await?;
+        let network = Network {
+            listener,
+            address,
+            dialer: None,
+            registry: registry_of(&config, &clock, embedded, tasks).await?,
+        };
+        let (daemon, core) = Self::assemble(config, guard, network, clock, tasks).await?;
+        core.start_loops(&daemon.cluster);
+        core.reload_when_told(reread);
+        Ok(daemon)
+    }
+
+    async fn assemble<L: Listener>(
+        config: Config,
+        guard: Guard,
+        network: Network<L>,
+        clock: Clock,
+        tasks: &Tasks,
+    ) -> Result<(Self, Core), StartupError> {
+        let Network {
+            listener,
+            address,
+            dialer,
+            registry,
+        } = network;
         let described = describe(&registry);
 
-        let core = Core::new(config, guard, clock, tasks.clone());
+        let core = Core::new(config, Arc::new(guard), dialer, clock, tasks.clone());
         let router = core.router()?;
         let member = settings::member_record(&core.config, address, &core.clock)?;
         let name = member.as_ref().map(|member| member.id.name.clone());
         let cluster = core.join_cluster(registry, member).await?;
         core.listen(listener, core.app(router, &cluster, name.clone()));
-        core.start_loops(&cluster, reread);
-        Ok(Self {
+        let daemon = Self {
             name,
             address,
             scheme: if core.config.security.tls.is_some() {
@@ -149,12 +211,13 @@ impl Daemon {
             } else {
                 "http"
             },
-            view: core.view,
+            view: core.view.clone(),
             registry: described,
-            tasks: core.tasks,
+            tasks: core.tasks.clone(),
             cluster,
             drain_deadline: core.config.limits.drain_deadline,
-        })
+        };
+        Ok((daemon, core))
     }
 
     /// Resolves when the cluster turns out not to take this process after all, with
@@ -176,6 +239,17 @@ impl Daemon {
             tasks_left,
         }
     }
+}
+
+/// What runs already must not outlive a start that failed.
+async fn end_unless_started(
+    started: Result<Daemon, StartupError>,
+    tasks: &Tasks,
+) -> Result<Daemon, StartupError> {
+    if started.is_err() {
+        tasks.stop_within(Duration::from_secs(1)).await;
+    }
+    started
 }
 
 fn others_are_there(view: &ClusterView) -> bool {
