@@ -77,6 +77,22 @@ const WALLS: &[(&[&str], &[&str], &str)] = &[
         "the store does not know that a cluster exists",
     ),
     (
+        &["cached/src/transfer"],
+        &[
+            "cluster::plan",
+            "cluster::state",
+            "crate::router",
+            "crate::frontend",
+            "::pb::",
+        ],
+        "plans decide, transfers obey: what carries out never chooses",
+    ),
+    (
+        &["cached/src/cluster/plan", "cached/src/cluster/plan_check"],
+        &["crate::transfer::Transfers", "crate::peers::Peers"],
+        "plans decide, transfers obey: what decides never sends",
+    ),
+    (
         &["cached/src/registry"],
         &["crate::cluster", "crate::router", "crate::store"],
         "where members meet is a detail",
@@ -92,6 +108,8 @@ const WALLS: &[(&[&str], &[&str], &str)] = &[
             "cached/src/router/journey.rs",
             "cached/src/store/shard",
             "cached/src/store/expiry.rs",
+            "cached/src/store/moves.rs",
+            "cached/src/transfer/throttle.rs",
             "client/src/route.rs",
             "client/src/backoff.rs",
         ],

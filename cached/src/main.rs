@@ -9,7 +9,7 @@ use cached::config::layers::{Layers, merge};
 use cached::config::raw::RawConfig;
 use cached::config::{Config, ConfigError, Role};
 use cached::daemon::dev::{self, Dev};
-use cached::daemon::{Daemon, Reread, StartupError, Stopped, Surroundings, wait_for_stop};
+use cached::daemon::{Daemon, Reread, StartupError, StopSignals, Stopped, Surroundings};
 use cached::telemetry;
 use clap::Parser;
 
@@ -37,9 +37,8 @@ fn main() -> ExitCode {
         Ok(read) => read,
         Err(error) => return complain(&error, USAGE),
     };
-    if dev.is_some() && !layers.origins.contains_key("log") {
-        // Several processes' worth of joins and plans would bury what to type next.
-        config.log.filter = "warn".to_owned();
+    if dev.is_some() {
+        dev::fill_in(&mut config, &layers.origins);
     }
     if cli.print_config {
         return say(&config.describe(&layers.origins));
@@ -90,6 +89,7 @@ async fn run(config: Config, cli: Cli) -> anyhow::Result<Stopped> {
         ..Surroundings::default()
     };
     let daemon = Daemon::start(config, surroundings).await?;
+    let mut signals = StopSignals::listen()?;
     let what = daemon
         .name
         .as_ref()
@@ -100,14 +100,14 @@ async fn run(config: Config, cli: Cli) -> anyhow::Result<Stopped> {
     ));
     tokio::select! {
         biased;
-        signalled = wait_for_stop() => signalled?,
+        () = signals.next() => tracing::info!("stopping"),
+        () = daemon.asked_to_leave() => tracing::info!("stopping: an operator asked for it"),
         reason = daemon.refused() => {
-            daemon.stop().await;
+            daemon.stop_without_drain().await;
             anyhow::bail!(reason);
         }
     }
-    tracing::info!("stopping");
-    Ok(daemon.stop().await)
+    Ok(daemon.stop(signals.next()).await)
 }
 
 async fn run_dev(mut config: Config, args: &DevArgs) -> anyhow::Result<Stopped> {
@@ -118,6 +118,7 @@ async fn run_dev(mut config: Config, args: &DevArgs) -> anyhow::Result<Stopped> 
     // A cluster that meets only itself has nothing to wait for when it stops.
     config.cluster.expect = 1;
     let dev = Dev::start(config, args.nodes, args.ports).await?;
+    let mut signals = StopSignals::listen()?;
     // What is printed can be typed at once: nobody is told "not yet".
     for process in dev.nodes.iter().chain([&dev.gateway]) {
         let mut view = process.view.load_full();
@@ -126,9 +127,13 @@ async fn run_dev(mut config: Config, args: &DevArgs) -> anyhow::Result<Stopped> 
         }
     }
     say(&welcome(&dev));
-    wait_for_stop().await?;
+    signals.next().await;
     tracing::info!("stopping");
-    Ok(dev.stop().await)
+    tokio::select! {
+        biased;
+        () = signals.next() => Ok(Stopped::default()),
+        stopped = dev.stop() => Ok(stopped),
+    }
 }
 
 /// What to type next.

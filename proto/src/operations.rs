@@ -54,6 +54,19 @@ pub enum OperationKind {
     Mixed,
 }
 
+impl OperationKind {
+    /// The word for it, in records and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Drain => "drain",
+            Self::Remove => "remove",
+            Self::Rebalance => "rebalance",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
 /// Where a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,6 +90,20 @@ pub enum OperationState {
 }
 
 impl OperationState {
+    /// The word for it, in records and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Requested => "requested",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+        }
+    }
+
     /// Whether slots may be moved for it.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
@@ -142,6 +169,14 @@ pub struct OperationRecord {
     /// Why it was refused or failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+}
+
+impl OperationRecord {
+    /// Whether this can be the id of an operation.
+    pub fn is_id(text: &str) -> bool {
+        let digits = text.strip_prefix("op-");
+        digits.is_some_and(|d| d.len() == 8 && d.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
 }
 
 /// What was moved from one member to another. Written in the same transactions that

@@ -218,6 +218,6 @@ async fn in_process(endpoint: &str, name: &str, offset_ms: i64) -> Result<(), St
     let daemon = Daemon::start(config, surroundings)
         .await
         .map_err(|error| error.to_string())?;
-    daemon.stop().await;
+    daemon.stop_without_drain().await;
     Ok(())
 }

@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::register::register;
 use super::shared::{LastProbe, Shared, probe};
-use super::state::event::{Effect, Event, Level};
-use super::state::{FIRST_EPOCH, State};
+use super::slots::Opened;
+use super::state::State;
+use super::state::event::{Effect, Event, Level, Purpose};
 use crate::clock::Moment;
+use crate::faults::crash_point;
 use crate::peers::Peer;
-use crate::registry::{Range, RegistryError};
+use crate::registry::{Range, RegistryError, Snapshot};
 use crate::tasks::Stop;
 use crate::transfer::Told;
 
@@ -82,9 +84,11 @@ impl Driver {
             let published = effects
                 .iter()
                 .any(|effect| matches!(effect, Effect::Publish(_)));
+            let mut opened = Opened::default();
             for effect in effects {
-                self.carry_out(effect, now);
+                self.carry_out(effect, &mut opened, now);
             }
+            opened.finish(&self.shared);
             self.note_facts(published, now);
         }
         self.watch.cancel();
@@ -93,38 +97,38 @@ impl Driver {
     fn note_facts(&mut self, published: bool, now: Moment) {
         let stale = published || now >= self.problems_at + PROBLEMS_EVERY;
         let problems = stale.then(|| self.state.problems(now));
+        let trouble = self.state.move_trouble(now);
         let mut facts = self.shared.facts.lock();
         facts.registry_ok = self.state.registry_ok();
         facts.round_trip = self.state.round_trip();
         facts.create_revision = self.state.create_revision();
+        facts.trouble = trouble;
         if let Some(problems) = problems {
             facts.problems = problems;
             self.problems_at = now;
         }
     }
 
-    fn carry_out(&mut self, effect: Effect, now: Moment) {
+    fn carry_out(&mut self, effect: Effect, opened: &mut Opened, now: Moment) {
         let shared = &self.shared;
         let fence = shared.view.fence();
         match effect {
-            Effect::OpenSlot { slot, epoch, .. } => {
-                shared.store.open_slot(slot, epoch);
-                if epoch > FIRST_EPOCH {
-                    shared.counters.slots_lost.increment();
-                }
-            }
-            Effect::RowRead { .. }
-            | Effect::WakeParked
-            | Effect::StartMove(_)
-            | Effect::SealMove(_)
-            | Effect::EndMove { .. }
-            | Effect::SetMoveRate(_) => todo!(),
-            Effect::CloseSlot { slot, epoch } => {
-                let container = shared.store.slot(slot).filter(|info| info.epoch <= epoch);
-                if let Some(info) = container {
-                    shared.store.drop_slot(slot, info.container);
-                }
-            }
+            Effect::OpenSlot {
+                slot,
+                epoch,
+                attempt,
+            } => opened.open(shared, slot, epoch, attempt),
+            Effect::CloseSlot { slot, epoch } => opened.close(shared, slot, epoch),
+            Effect::RowRead {
+                slot,
+                epoch,
+                attempt,
+            } => shared.transfers.row_read(slot, epoch, attempt),
+            Effect::WakeParked => shared.parking.wake(),
+            Effect::StartMove(order) => shared.transfers.start(*order),
+            Effect::SealMove(id) => shared.transfers.seal(&id),
+            Effect::EndMove { id, end } => shared.transfers.end(&id, end),
+            Effect::SetMoveRate(rate) => shared.transfers.set_rate(rate),
             Effect::OpenFence => fence.open(),
             Effect::CloseFence(reason) => fence.close(reason),
             Effect::ExtendFence { started } => fence.extend(started, shared.config.fence_after),
@@ -160,21 +164,11 @@ impl Driver {
         let shared = self.shared.clone();
         match effect {
             Effect::Read(ranges) => self.help("cluster-read", async move {
-                let mut listings = Vec::with_capacity(ranges.len());
-                for range in ranges {
-                    match registry.read(range.clone()).await {
-                        Ok(snapshot) => listings.push((range, snapshot)),
-                        Err(error) => {
-                            return Event::Read {
-                                started,
-                                result: Err(error),
-                            };
-                        }
-                    }
-                }
+                let (result, took) = read_all(&shared, ranges).await;
                 Event::Read {
                     started,
-                    result: Ok(listings),
+                    took,
+                    result,
                 }
             }),
             Effect::SelfCheck { key } => self.help("cluster-self-check", async move {
@@ -195,8 +189,21 @@ impl Driver {
                 Event::Registered { started, result }
             }),
             Effect::Txn { purpose, txn } => self.help("cluster-txn", async move {
+                let commit = matches!(purpose, Purpose::Commit(_));
+                if commit {
+                    crash_point("before-commit");
+                }
                 let result = registry.txn(txn).await;
-                Event::TxnDone { purpose, result }
+                match &result {
+                    Ok(_) if commit => crash_point("after-commit"),
+                    Err(RegistryError::Unknown(_)) if commit => crash_point("in-doubt"),
+                    _ => {}
+                }
+                Event::TxnDone {
+                    purpose,
+                    took: clock.now().since(started),
+                    result,
+                }
             }),
             Effect::Revoke { lease } => self.help("cluster-revoke", async move {
                 if let Err(error) = registry.revoke(lease).await {
@@ -286,6 +293,24 @@ impl Driver {
             }
         });
     }
+}
+
+/// Reads ranges one after the other; answers how long the slowest took, too.
+async fn read_all(
+    shared: &Shared,
+    ranges: Vec<Range>,
+) -> (Result<Vec<(Range, Snapshot)>, RegistryError>, Duration) {
+    let (mut listings, mut slowest) = (Vec::with_capacity(ranges.len()), Duration::ZERO);
+    for range in ranges {
+        let started = shared.clock.now();
+        let answer = shared.registry.read(range.clone()).await;
+        slowest = slowest.max(shared.clock.now().since(started));
+        match answer {
+            Ok(snapshot) => listings.push((range, snapshot)),
+            Err(error) => return (Err(error), slowest),
+        }
+    }
+    (Ok(listings), slowest)
 }
 
 /// Passes changes on until the watch ends.

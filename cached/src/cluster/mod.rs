@@ -1,17 +1,22 @@
 //! This process's part in the cluster: registration, fence, probes, plans, takeovers.
 //!
 //! Reading order: [`view`] (what others see), `state` (what is decided, pure),
-//! [`plan`] and [`plan_check`] (who should own what), `driver` (carries it out),
-//! `start` with `checks`, `name` and `register`, `operator`.
+//! [`plan`] and [`plan_check`] (who should own what), `driver` with `slots` (carries
+//! it out), `start` with `checks`, `name` and `register`, `operator`, [`draft`] and
+//! [`operations`] (what operators change).
 
 mod checks;
+pub mod draft;
 mod driver;
 mod name;
+pub mod operations;
 mod operator;
 pub mod plan;
 pub mod plan_check;
 mod register;
+mod roster;
 mod shared;
+mod slots;
 mod start;
 mod state;
 pub mod view;
@@ -25,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cached_proto::failure::Failure;
+use cached_proto::operations::OperationRecord;
 use cached_proto::records::{BlacklistRecord, GroupRecord, MemberRecord, MemberState, Mode};
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{ClusterName, GroupName, Incarnation, MemberId, NodeName};
@@ -38,6 +44,8 @@ use crate::registry::Registry;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::transfer::{Told, Transfers};
+use draft::Ask;
+use operations::{ApplyOptions, Control};
 use shared::Shared;
 use state::event::Event;
 use view::{FenceReason, Serving, ViewCell};
@@ -295,6 +303,49 @@ impl Cluster {
     /// Removes an operator's blacklist entry; false: there was none.
     pub async fn remove_blacklist(&self, target: &NodeName) -> Result<bool, Failure> {
         self.shared.remove_blacklist(target).await
+    }
+
+    /// Works a change of the layout out and keeps it for 15 minutes, for
+    /// [`Cluster::apply`]. What it would move is told by [`draft::draft`].
+    pub async fn plan(&self, ask: Ask) -> Result<OperationRecord, Failure> {
+        self.shared.plan(ask).await
+    }
+
+    /// Asks for what was planned, on the layout that the operator was shown. Answers
+    /// the operation as the planner has decided, refused included; or, when the same
+    /// change runs already, that one; still `requested` when nobody decides in time.
+    /// Fails with a conflict when the layout is another one or another operation is open.
+    pub async fn apply(
+        &self,
+        id: &str,
+        base_layout: u64,
+        options: ApplyOptions,
+    ) -> Result<OperationRecord, Failure> {
+        self.shared.apply(id, base_layout, options).await
+    }
+
+    /// Pauses, resumes, cancels an open operation, or limits its rate. A cancelled one
+    /// ends a moment later.
+    pub async fn control(
+        &self,
+        id: &str,
+        control: Control,
+        by: &str,
+    ) -> Result<OperationRecord, Failure> {
+        self.shared.control(id, control, by).await
+    }
+
+    /// Asks the others to take this process's slots, and waits until they have, or until
+    /// nobody could. Answers how many slots are left at the deadline. The process should
+    /// then [sign off](Cluster::sign_off).
+    pub async fn leave(&self, deadline: Duration) -> u32 {
+        self.shared.leave(deadline).await
+    }
+
+    /// Resolves when an operator has removed this member and it has no slots left: the
+    /// process should sign off and end. Cancel-safe.
+    pub async fn asked_to_leave(&self) {
+        self.shared.asked_to_leave().await;
     }
 
     /// Signs off: stops serving, says `gone` so that others need not wait, ends the

@@ -86,7 +86,7 @@ impl Shared {
         Ok(true)
     }
 
-    fn put<T: serde::Serialize>(&self, key: String, value: &T) -> Write {
+    pub(super) fn put<T: serde::Serialize>(&self, key: String, value: &T) -> Write {
         let value = serde_json::to_vec(value).expect("a record has string keys");
         Write::Put {
             key,
@@ -96,7 +96,11 @@ impl Shared {
     }
 
     /// One write, by a member only while it is one (I3).
-    async fn change(&self, mut compares: Vec<Compare>, write: Write) -> Result<bool, Failure> {
+    pub(super) async fn change(
+        &self,
+        mut compares: Vec<Compare>,
+        write: Write,
+    ) -> Result<bool, Failure> {
         if let Some(me) = &self.id {
             let create_revision = self.facts.lock().create_revision.ok_or_else(not_a_member)?;
             let key = self.keys.key(&RegistryKey::Member(me.name.clone()));
@@ -112,7 +116,7 @@ impl Shared {
 
     /// Waits a little until the own view shows a change, so that whoever made it can
     /// use it here at once.
-    async fn seen(&self, shows: impl Fn(&ClusterView) -> bool) {
+    pub(super) async fn seen(&self, shows: impl Fn(&ClusterView) -> bool) {
         self.view.ask_refresh();
         let wait = async {
             let mut view = self.view.load_full();
@@ -177,12 +181,12 @@ fn check_blacklist(
     Ok(())
 }
 
-fn not_a_member() -> Failure {
+pub(super) fn not_a_member() -> Failure {
     let text = "this node is not registered now and can change nothing; ask another";
     Failure::new(FailureCode::Unavailable, text)
 }
 
-fn unread(error: RegistryError) -> Failure {
+pub(super) fn unread(error: RegistryError) -> Failure {
     Failure::new(FailureCode::Unavailable, error.to_string())
 }
 

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cached_proto::registry_keys::RegistryKeys;
-use cached_proto::types::MemberId;
+use cached_proto::types::{MemberId, NodeName};
 use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::checks::ClockSample;
+use super::state::Trouble;
 use super::state::event::Event;
 use super::view::ViewCell;
 use super::{ClusterConfig, ClusterParts};
@@ -26,6 +29,9 @@ use crate::transfer::Transfers;
 /// How long results of probes are kept for peers that ask.
 const PROBED_FOR: Duration = Duration::from_secs(60);
 
+/// Makes the handle's random numbers others than the state's, from one seed.
+const HANDLE: u64 = 0x6861_6e64;
+
 /// What the driver knows and others ask for between its events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
@@ -35,6 +41,8 @@ pub(super) struct Facts {
     pub(super) round_trip: Duration,
     /// Of the own member key, while registered.
     pub(super) create_revision: Option<i64>,
+    /// Receivers that do not take slots from this process as they should.
+    pub(super) trouble: BTreeMap<NodeName, Trouble>,
     /// What keeps the cluster from being healthy.
     pub(super) problems: Vec<String>,
     /// Why this process cannot be part of the cluster.
@@ -70,6 +78,8 @@ pub(super) struct Shared {
     pub(super) facts: Mutex<Facts>,
     /// Guards the results of probes; held for a look-up.
     probed: Mutex<BTreeMap<MemberId, LastProbe>>,
+    /// Names what operators plan.
+    rng: Mutex<StdRng>,
     pub(super) signed_off: CancellationToken,
     pub(super) gave_up: CancellationToken,
 }
@@ -101,10 +111,16 @@ impl Shared {
             parking: parts.parking,
             events,
             facts: Mutex::new(facts),
+            rng: Mutex::new(StdRng::seed_from_u64(parts.seed ^ HANDLE)),
             probed: Mutex::default(),
             signed_off: CancellationToken::new(),
             gave_up: CancellationToken::new(),
         }
+    }
+
+    /// A random number.
+    pub(super) fn random(&self) -> u32 {
+        self.rng.lock().random()
     }
 
     pub(super) fn remember_probe(&self, id: MemberId, probe: LastProbe) {

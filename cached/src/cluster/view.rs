@@ -124,6 +124,12 @@ impl ClusterView {
             .find(|operation| operation.record.state.is_open())
     }
 
+    /// The operation of that id.
+    pub fn operation(&self, id: &str) -> Option<&Arc<OperationView>> {
+        let mut operations = self.operations.iter();
+        operations.find(|operation| operation.record.id == id)
+    }
+
     /// The hash that turns keys into slots.
     pub fn hash(&self) -> KeyHash {
         self.meta.as_ref().map(|meta| meta.hash).unwrap_or_default()

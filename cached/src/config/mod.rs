@@ -73,6 +73,8 @@ pub enum Role {
         weight: u32,
         /// Failure zone; empty: none.
         zone: String,
+        /// It owns nothing until an operator says so.
+        standby: bool,
     },
     /// Routes for clients and owns nothing.
     Gateway,
@@ -110,6 +112,10 @@ pub struct ClusterSettings {
     pub self_check: Duration,
     /// F.
     pub fence_after: Duration,
+    /// How long a member must have lived before it gets slots by itself; may be 0.
+    pub join_delay: Duration,
+    /// Slots are sealed only while the registry's last answers were quicker.
+    pub seal_budget: Duration,
 }
 
 /// Where the cluster meets.
@@ -204,6 +210,14 @@ pub const NODE_PORT: u16 = 8001;
 /// Port of a gateway unless told otherwise, as in the original system.
 pub const GATEWAY_PORT: u16 = 9999;
 
+/// No registry over a network answers quicker than the least; the most is what callers
+/// of a sealed slot would notice.
+const SEAL_BUDGET_MIN: Duration = Duration::from_millis(1);
+const SEAL_BUDGET_MAX: Duration = Duration::from_secs(1);
+
+/// Sign-off and the last requests need some of it, too.
+const DRAIN_DEADLINE_MIN: Duration = Duration::from_millis(100);
+
 /// etcd's own floor for leases at its default election time is 2 s; below three
 /// heartbeats a lease would hang on a single packet.
 const LEASE_TTL_MIN: Duration = Duration::from_secs(2);
@@ -251,6 +265,13 @@ impl Config {
             );
             return Err(ConfigError::new("--max-value", problem));
         }
+        if self.limits.drain_deadline < DRAIN_DEADLINE_MIN {
+            let problem = format!(
+                "{:?} is under the least of {DRAIN_DEADLINE_MIN:?}",
+                self.limits.drain_deadline
+            );
+            return Err(ConfigError::new("--drain-deadline", problem));
+        }
         let open = self.security.token_file.is_none() && self.security.tls.is_none();
         if open && !insecure && !is_loopback(&self.listen.host) {
             let problem = format!(
@@ -287,6 +308,13 @@ impl Config {
 }
 
 fn check_times(cluster: &ClusterSettings) -> Result<(), ConfigError> {
+    if !(SEAL_BUDGET_MIN..=SEAL_BUDGET_MAX).contains(&cluster.seal_budget) {
+        let problem = format!(
+            "{:?} is not between {SEAL_BUDGET_MIN:?} and {SEAL_BUDGET_MAX:?}",
+            cluster.seal_budget
+        );
+        return Err(ConfigError::new("--seal-budget", problem));
+    }
     if cluster.lease_ttl < LEASE_TTL_MIN {
         let problem = format!(
             "{:?} is under the least of {LEASE_TTL_MIN:?}",

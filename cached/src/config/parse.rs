@@ -8,6 +8,9 @@ use std::str::FromStr;
 use super::*;
 use crate::config::raw::RawConfig;
 
+/// Longest time of any setting.
+const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Reads one raw configuration.
 pub(super) struct Fields<'a> {
     pub(super) raw: &'a RawConfig,
@@ -44,6 +47,7 @@ impl Fields<'_> {
             name,
             weight,
             zone: self.raw.zone.clone().unwrap_or_default(),
+            standby: self.raw.standby.unwrap_or(false),
         })
     }
 
@@ -111,6 +115,8 @@ impl Fields<'_> {
             heartbeat: time("--heartbeat", raw.heartbeat.as_deref(), "10s")?,
             self_check: time("--self-check", raw.self_check.as_deref(), "1500ms")?,
             fence_after: time("--fence-after", raw.fence_after.as_deref(), "5s")?,
+            join_delay: time_or_none("--join-delay", raw.join_delay.as_deref(), "10s")?,
+            seal_budget: time("--seal-budget", raw.seal_budget.as_deref(), "20ms")?,
         })
     }
 
@@ -284,17 +290,26 @@ fn both<'a>(
 
 fn time(flag: &str, written: Option<&str>, default: &str) -> Result<Duration, ConfigError> {
     let text = written.unwrap_or(default);
+    let time = time_or_none(flag, written, default)?;
+    if time.is_zero() {
+        let problem = format!("{text} is not between 1ns and 24h");
+        return Err(ConfigError::new(flag, problem));
+    }
+    Ok(time)
+}
+
+/// A time that may be 0.
+fn time_or_none(flag: &str, written: Option<&str>, default: &str) -> Result<Duration, ConfigError> {
+    let text = written.unwrap_or(default);
     let time = humantime::parse_duration(text).map_err(|_| {
         ConfigError::new(
             flag,
             format!("{text:?} is no time; write it as 500ms, 30s or 5m"),
         )
     })?;
-    if time.is_zero() || time > Duration::from_secs(24 * 60 * 60) {
-        return Err(ConfigError::new(
-            flag,
-            format!("{text} is not between 1ns and 24h"),
-        ));
+    if time > TIME_MAX {
+        let problem = format!("{text} is more than 24h");
+        return Err(ConfigError::new(flag, problem));
     }
     Ok(time)
 }
@@ -346,13 +361,20 @@ fn process_values(config: &Config) -> Vec<Value> {
         ..
     } = config;
     let mut values = vec![("api", (*role == Role::Gateway).to_string())];
-    if let Role::Node { name, weight, zone } = role {
+    if let Role::Node {
+        name,
+        weight,
+        zone,
+        standby,
+    } = role
+    {
         let usual = || format!("node-{}", listen.port);
         values.push((
             "name",
             name.as_ref().map_or_else(usual, |name| name.to_string()),
         ));
         values.push(("weight", weight.to_string()));
+        values.push(("standby", standby.to_string()));
         values.push((
             "zone",
             if zone.is_empty() {
@@ -406,6 +428,8 @@ fn cluster_values(cluster: &ClusterSettings) -> Vec<Value> {
         ("heartbeat", shown(cluster.heartbeat)),
         ("self-check", shown(cluster.self_check)),
         ("fence-after", shown(cluster.fence_after)),
+        ("join-delay", shown(cluster.join_delay)),
+        ("seal-budget", shown(cluster.seal_budget)),
     ]
 }
 

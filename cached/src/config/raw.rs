@@ -32,6 +32,9 @@ pub struct RawConfig {
     /// Failure zone, for people and for replicas [default: none].
     #[arg(long, value_name = "ZONE", help_heading = "This process")]
     pub zone: Option<String>,
+    /// Own no slots until an operator says so, with `cachectl join`.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "This process")]
+    pub standby: Option<bool>,
 
     /// etcd endpoints, comma separated or repeated; without it, a registry inside this process.
     #[arg(
@@ -88,6 +91,12 @@ pub struct RawConfig {
     /// How long such a proof counts [default: 5s].
     #[arg(long, value_name = "TIME", help_heading = "Cluster")]
     pub fence_after: Option<String>,
+    /// How long a member must have lived before it gets its share of the slots by itself [default: 10s].
+    #[arg(long, value_name = "TIME", help_heading = "Cluster")]
+    pub join_delay: Option<String>,
+    /// Longest pause of a slot that changes hands: the registry's last answers must have been quicker [default: 20ms].
+    #[arg(long, value_name = "TIME", help_heading = "Cluster")]
+    pub seal_budget: Option<String>,
 
     /// Load what is missed from an origin.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Getter")]
@@ -126,7 +135,7 @@ pub struct RawConfig {
     /// Longest time on the blacklist [default: 5m].
     #[arg(long, value_name = "TIME", help_heading = "Limits")]
     pub blacklist_for: Option<String>,
-    /// How long a stop signal may take [default: 30s].
+    /// How long a stop signal may take, slots handed over included [default: 30s].
     #[arg(long, value_name = "TIME", help_heading = "Limits")]
     pub drain_deadline: Option<String>,
 

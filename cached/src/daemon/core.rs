@@ -48,7 +48,7 @@ pub(super) struct Core {
     pub(super) view: Arc<ViewCell>,
     counters: Arc<Counters>,
     breakers: Arc<Breakers>,
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     connections: Connections,
     identity: Arc<ArcSwap<Identity>>,
     peers: Arc<dyn Peers>,

@@ -2,6 +2,7 @@
 //! registry. For trying out, for tests, and for `make run`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::args::Ports;
 use crate::clock::Clock;
@@ -14,12 +15,13 @@ use cached_proto::types::NodeName;
 use super::{Daemon, StartupError, Stopped, Surroundings};
 
 /// Settings that each node has of its own, or that say where a cluster meets.
-const CHOSEN: [&str; 7] = [
+const CHOSEN: [&str; 8] = [
     "advertise",
     "etcd",
     "expect",
     "name",
     "port",
+    "standby",
     "weight",
     "zone",
 ];
@@ -33,6 +35,18 @@ pub fn check(origins: &BTreeMap<String, Origin>) -> Result<(), ConfigError> {
     let problem =
         format!("says nothing in `cached dev`, which chooses it itself (written in: {origin})");
     Err(ConfigError::new(format!("--{name}"), problem))
+}
+
+/// Settings that are usually something else here than in a process of its own.
+pub fn fill_in(config: &mut Config, origins: &BTreeMap<String, Origin>) {
+    if !origins.contains_key("log") {
+        // Several processes' worth of joins and plans would bury what to type next.
+        config.log.filter = "warn".to_owned();
+    }
+    if !origins.contains_key("join-delay") {
+        // All come at once, and who tries things out does not want to wait.
+        config.cluster.join_delay = Duration::ZERO;
+    }
 }
 
 /// A running cluster of one process.
@@ -72,10 +86,10 @@ impl Dev {
 
     /// Stops everything, the gateway first. Nobody is left who could receive entries.
     pub async fn stop(self) -> Stopped {
-        let mut sum = self.gateway.stop().await;
+        let mut sum = self.gateway.stop_without_drain().await;
         sum.others_were_there = false;
         for node in self.nodes {
-            let stopped = node.stop().await;
+            let stopped = node.stop_without_drain().await;
             sum.entries_left_behind += stopped.entries_left_behind;
             sum.tasks_left.extend(stopped.tasks_left);
         }
@@ -92,6 +106,7 @@ fn node_config(config: &Config, number: u16, count: u16, ports: Ports) -> Config
         name: Some(name),
         weight: 1,
         zone: String::new(),
+        standby: false,
     };
     node.listen.port = if ports == Ports::Auto {
         0

@@ -7,28 +7,30 @@ mod reload;
 mod security;
 mod settings;
 mod signals;
+mod stop;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cached_client::connections::Dialer;
-use cached_proto::records::MemberState;
 use cached_proto::types::NodeName;
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
-use crate::cluster::view::{ClusterView, MemberView, ViewCell};
+use crate::cluster::view::ViewCell;
 use crate::cluster::{Cluster, StartError};
 use crate::config::{Config, ConfigError, RegistrySettings};
 use crate::frontend::server::Listener;
 use crate::registry::{self, EmbeddedRegistry, Registry, RegistryError};
+use crate::store::Store;
 use crate::tasks::Tasks;
 use core::Core;
 use security::Guard;
 
 pub use reload::Reread;
-pub use signals::wait_for_stop;
+pub use signals::StopSignals;
+pub use stop::Stopped;
 
 /// How long an embedded registry may take to end: it waits for nobody.
 const REGISTRY_STOP: Duration = Duration::from_secs(2);
@@ -114,18 +116,9 @@ pub struct Daemon {
     pub registry: String,
     tasks: Tasks,
     cluster: Cluster,
+    store: Arc<Store>,
+    clock: Clock,
     drain_deadline: Duration,
-}
-
-/// What was left when a process stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stopped {
-    /// Entries that went with it.
-    pub entries_left_behind: u64,
-    /// Another member was there that could have received them.
-    pub others_were_there: bool,
-    /// Tasks that did not end in time.
-    pub tasks_left: Vec<(&'static str, usize)>,
 }
 
 impl Daemon {
@@ -215,6 +208,8 @@ impl Daemon {
             registry: described,
             tasks: core.tasks.clone(),
             cluster,
+            store: core.store.clone(),
+            clock: core.clock.clone(),
             drain_deadline: core.config.limits.drain_deadline,
         };
         Ok((daemon, core))
@@ -226,18 +221,9 @@ impl Daemon {
         self.cluster.refused().await
     }
 
-    /// Signs off, stops accepting, finishes requests, ends every task: all of it
-    /// within the drain deadline.
-    pub async fn stop(self) -> Stopped {
-        let others_were_there = others_are_there(&self.view.load());
-        // A part for the registry, the rest for requests and tasks.
-        let entries_left_behind = self.cluster.sign_off(self.drain_deadline / 2).await;
-        let tasks_left = self.tasks.stop_within(self.drain_deadline / 2).await;
-        Stopped {
-            entries_left_behind,
-            others_were_there,
-            tasks_left,
-        }
+    /// Resolves when an operator has asked this member to leave: stop it then. Cancel-safe.
+    pub async fn asked_to_leave(&self) {
+        self.cluster.asked_to_leave().await;
     }
 }
 
@@ -250,21 +236,6 @@ async fn end_unless_started(
         tasks.stop_within(Duration::from_secs(1)).await;
     }
     started
-}
-
-fn others_are_there(view: &ClusterView) -> bool {
-    let lives = |member: &MemberView| {
-        member
-            .record
-            .as_ref()
-            .is_some_and(|record| record.state != MemberState::Gone)
-    };
-    let others = view
-        .members
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| view.me != Some(*index as u16));
-    others.map(|(_, member)| member).any(lives)
 }
 
 async fn listen(config: &Config) -> Result<TcpListener, StartupError> {

@@ -33,9 +33,6 @@ const ISOLATION_CAP: Duration = Duration::from_secs(60);
 /// starts etcd and nodes together needs seconds, an operator wants an answer.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-const JOIN_DELAY: Duration = Duration::from_secs(10);
-const SEAL_BUDGET: Duration = Duration::from_millis(20);
-
 pub(super) fn breaker_config(config: &Config) -> BreakerConfig {
     BreakerConfig {
         after: config.limits.blacklist_after,
@@ -97,7 +94,13 @@ pub(super) fn member_record(
     address: SocketAddr,
     clock: &Clock,
 ) -> Result<Option<MemberRecord>, StartupError> {
-    let Role::Node { name, weight, zone } = &config.role else {
+    let Role::Node {
+        name,
+        weight,
+        zone,
+        standby,
+    } = &config.role
+    else {
         return Ok(None);
     };
     let name = match name {
@@ -122,7 +125,7 @@ pub(super) fn member_record(
         zone: zone.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_ms: clock.wall().0,
-        standby: false,
+        standby: *standby,
         resp_address: None,
         resp_cluster_address: None,
     }))
@@ -147,7 +150,7 @@ pub(super) fn cluster_config(config: &Config, member: Option<MemberRecord>) -> C
         probe_timeout: PROBE_TIMEOUT,
         isolation_cap: ISOLATION_CAP,
         start_timeout: START_TIMEOUT,
-        join_delay: JOIN_DELAY,
-        seal_budget: SEAL_BUDGET,
+        join_delay: settings.join_delay,
+        seal_budget: settings.seal_budget,
     }
 }

@@ -1,20 +1,41 @@
 //! What the process does when it is signalled.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::future::poll_fn;
+use std::task::Poll;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::Reloadable;
 use crate::tasks::Stop;
 
-/// Waits for SIGTERM or Ctrl-C.
-pub async fn wait_for_stop() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and Ctrl-C, from now on: none in between is missed.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Listens; fails when the system does not let it.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    /// Waits for the next one. Cancel-safe.
+    pub async fn next(&mut self) {
+        poll_fn(|context| {
+            let terminate = self.terminate.poll_recv(context);
+            let interrupt = self.interrupt.poll_recv(context);
+            if terminate.is_ready() || interrupt.is_ready() {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 /// On every SIGHUP, reads settings, tokens and certificates again, until `stop`.

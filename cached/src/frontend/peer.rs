@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cached_proto::convert::{WireOperation, group_from_pb, outcome_to_pb};
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::{Operation, Route};
@@ -22,6 +21,7 @@ use super::grpc::message::kind_of;
 use super::metrics::requests::Protocol;
 use super::status::to_status;
 use super::{FrontendParts, PeerCertificate};
+use crate::peers::slot_map;
 
 /// Answers other nodes.
 #[derive(Debug)]
@@ -200,10 +200,10 @@ impl Peer for PeerService {
         let request = self.open(request, |message| message.header.as_ref())?;
         let group = GroupName::new(&request.group).map_err(|bad| to_status(bad.into()))?;
         let flushed = self.parts.operator.flush_own(&group).await;
-        let keys = flushed.map_err(to_status)?;
+        let flushed = flushed.map_err(to_status)?;
         Ok(Response::new(pb::FlushResponse {
-            keys,
-            slots: Bytes::new(),
+            keys: flushed.keys,
+            slots: slot_map::to_bits(&flushed.slots),
         }))
     }
 

@@ -232,7 +232,9 @@ impl Getter {
                     Landing::Value(entry(value, ttl, version))
                 })
             }
-            Ok(Loaded::Value { no_store: true, .. }) if !self.is_alive(wanted, token, now) => {
+            Ok(Loaded::Value { no_store: true, .. })
+                if !self.is_alive(wanted, token, now) && !self.is_away(wanted) =>
+            {
                 Landing::Overtaken
             }
             Ok(Loaded::Value {
@@ -264,14 +266,26 @@ impl Getter {
         let alive = self.is_alive(wanted, token, now);
         match self.store.fill(*slot, *group_id, key, token, fill, now) {
             Ok(Filled::Stored(version)) => landing(Some(version)),
-            // It does not fit, which is no reason to keep it from the caller.
-            Err(refused @ Refused::TooLarge { .. }) if alive => {
+            // It does not fit, or not now, which is no reason to keep it from the caller.
+            Err(refused @ (Refused::TooLarge { .. } | Refused::Congested(_))) if alive => {
                 tracing::debug!(%refused, "loaded, handed out and not stored");
+                self.counters.loads_uncached.increment();
+                landing(None)
+            }
+            Ok(Filled::Rejected) | Err(_) if self.is_away(wanted) => {
                 self.counters.loads_uncached.increment();
                 landing(None)
             }
             Ok(Filled::Rejected) | Err(_) => Landing::Overtaken,
         }
+    }
+
+    /// Whether the slot serves here no more, or not now. Those who wait came before it was
+    /// sealed, so what was loaded is an answer for them, whatever happened since (R35);
+    /// loading it again at the new owner would take their time twice.
+    fn is_away(&self, wanted: &Wanted) -> bool {
+        let serving = self.store.slot(wanted.slot);
+        serving.is_none_or(|slot| slot.sealed)
     }
 
     fn abandon(&self, wanted: &Wanted, token: FillToken) {

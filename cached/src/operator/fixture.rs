@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cached_proto::failure::Failure;
+use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::Outcome;
+use cached_proto::operations::{OperationRecord, OperationState};
 use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats};
 use cached_proto::records::{
-    BlacklistRecord, GroupRecord, MemberRecord, MemberState, MetaRecord, Mode, Policy,
+    BlacklistRecord, GroupRecord, MemberRecord, MemberState, MetaRecord, Mode, PlanMember,
+    PlanRecord, Policy,
 };
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{
@@ -22,6 +24,8 @@ use super::{ChangeFuture, Membership, Operator, OperatorParts};
 use crate::blacklist::{BreakerConfig, Breakers};
 use crate::clock::Clock;
 use crate::cluster::RegistryStatus;
+use crate::cluster::draft::{Ask, draft};
+use crate::cluster::operations::{ApplyOptions, Control};
 use crate::cluster::view::{ClusterView, FenceReason, MemberView, SlotOwner, ViewCell};
 use crate::counters::Counters;
 use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
@@ -56,6 +60,15 @@ pub(crate) fn view(names: &[&str]) -> ClusterView {
         planner: NodeName::new(names[0]).ok(),
         ..ClusterView::empty()
     }
+}
+
+/// The slots whose rows name a member.
+pub(crate) fn slots_of(view: &ClusterView, name: &str) -> Vec<Slot> {
+    let own = |slot: &Slot| {
+        let owner = view.owner(*slot).map(|(owner, _)| owner);
+        owner.is_some_and(|owner| owner.id.name.as_str() == name)
+    };
+    Slot::all().filter(own).collect()
 }
 
 /// A group without settings.
@@ -123,6 +136,9 @@ pub(crate) fn registry() -> RegistryStatus {
     }
 }
 
+/// Wall clock at the start of every test.
+const WALL_MS: u64 = 1_700_000_000_000;
+
 /// Peers that answer by their name, and remember what they were asked.
 #[derive(Debug, Default)]
 pub(crate) struct FakePeers {
@@ -130,6 +146,8 @@ pub(crate) struct FakePeers {
     pub(crate) silent: Mutex<BTreeSet<String>>,
     /// Who fails so many flushes first.
     pub(crate) flush_failures: Mutex<BTreeMap<String, u32>>,
+    /// Slots that its next flushes cover, in order; afterwards its own third.
+    pub(crate) flush_slots: Mutex<BTreeMap<String, Vec<Vec<Slot>>>>,
     /// What was forwarded.
     pub(crate) forwarded: Mutex<Vec<Forwarded>>,
     /// What forwarded operations come to; without one, the peer never answers.
@@ -139,6 +157,14 @@ pub(crate) struct FakePeers {
 }
 
 impl FakePeers {
+    fn flushes(&self, name: &str) -> Vec<Slot> {
+        let mut said = self.flush_slots.lock();
+        match said.get_mut(name) {
+            Some(slots) if !slots.is_empty() => slots.remove(0),
+            _ => slots_of(&view(&["n1", "n2", "n3"]), name),
+        }
+    }
+
     fn reach(&self, peer: &Peer) -> Result<(), PeerError> {
         if self.silent.lock().contains(peer.id.name.as_str()) {
             return Err(PeerError::NotSent("connection refused".to_owned()));
@@ -220,7 +246,7 @@ impl Peers for FakePeers {
                 }
                 _ => Ok(crate::peers::Flushed {
                     keys: 5,
-                    slots: Vec::new(),
+                    slots: self.flushes(peer.id.name.as_str()),
                 }),
             }
         })
@@ -249,6 +275,22 @@ pub(crate) struct FakeCluster {
     pub(crate) reports: Mutex<Vec<(NodeName, Vec<Suspect>)>>,
     /// Entries that were added.
     pub(crate) listed: Mutex<Vec<BlacklistRecord>>,
+    /// Operations that were planned, by id.
+    pub(crate) operations: Mutex<BTreeMap<String, OperationRecord>>,
+}
+
+impl FakeCluster {
+    fn change(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut OperationRecord),
+    ) -> Result<OperationRecord, Failure> {
+        let mut operations = self.operations.lock();
+        let unknown = || Failure::new(FailureCode::NotFound, format!("no operation {id}"));
+        let record = operations.get_mut(id).ok_or_else(unknown)?;
+        change(record);
+        Ok(record.clone())
+    }
 }
 
 impl Membership for FakeCluster {
@@ -297,6 +339,64 @@ impl Membership for FakeCluster {
         listed.retain(|entry| entry.target != *target);
         Box::pin(std::future::ready(Ok(listed.len() < before)))
     }
+
+    fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord> {
+        let mut view = view(&["n1", "n2", "n3"]);
+        let members = view.members.iter();
+        let members: Vec<PlanMember> = members
+            .map(|member| PlanMember {
+                id: member.id.clone(),
+                weight: 1,
+            })
+            .collect();
+        view.plan = Some(Arc::new(PlanRecord {
+            layout: 1,
+            id: "00000001".to_owned(),
+            reason: String::new(),
+            algorithm: 1,
+            virtual_nodes: 50,
+            base_layout: 0,
+            members,
+            excluded: Vec::new(),
+            runs: Vec::new(),
+        }));
+        let drafted = draft(&view, &ask, 7, 1).map(|drafted| drafted.record);
+        if let Ok(record) = &drafted {
+            self.operations
+                .lock()
+                .insert(record.id.clone(), record.clone());
+        }
+        Box::pin(std::future::ready(drafted))
+    }
+
+    fn apply<'a>(
+        &'a self,
+        id: &'a str,
+        _: u64,
+        options: ApplyOptions,
+    ) -> ChangeFuture<'a, OperationRecord> {
+        let change = |record: &mut OperationRecord| {
+            record.state = OperationState::Running;
+            record.max_rate = options.max_rate;
+            record.by = options.by;
+        };
+        Box::pin(std::future::ready(self.change(id, change)))
+    }
+
+    fn control<'a>(
+        &'a self,
+        id: &'a str,
+        control: Control,
+        _: &'a str,
+    ) -> ChangeFuture<'a, OperationRecord> {
+        let change = |record: &mut OperationRecord| match control {
+            Control::Pause => record.state = OperationState::Paused,
+            Control::Resume => record.state = OperationState::Running,
+            Control::Cancel => record.cancel = true,
+            Control::Rate(rate) => record.max_rate = rate,
+        };
+        Box::pin(std::future::ready(self.change(id, change)))
+    }
 }
 
 /// An operator of n1 with everything around it.
@@ -320,7 +420,7 @@ impl World {
 
     /// `name` is n1, or none for a gateway of the same cluster.
     pub(crate) fn with(name: Option<&str>, peers: FakePeers) -> Self {
-        let clock = Clock::system();
+        let clock = Clock::tokio(WALL_MS);
         let tasks = Tasks::new();
         let (peers, cluster) = (Arc::new(peers), Arc::new(FakeCluster::default()));
         let (view, store) = (ViewCell::new(false), Arc::new(store()));

@@ -1,21 +1,30 @@
 //! Groups: listed, created, emptied.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::limits::GROUPS_MAX;
-use cached_proto::pb::cached::admin::v1::{FlushGroupResponse, flush_group_response::Node};
+use cached_proto::pb::cached::admin::v1::FlushGroupResponse;
 use cached_proto::records::GroupRecord;
-use cached_proto::types::{GroupName, Invalid, Ttl};
+use cached_proto::types::{GroupName, Invalid, MemberId, Slot, Ttl};
 
-use super::fan_out::{Whom, ask_all, everyone, failure_of};
+use super::coverage::Coverage;
+use super::fan_out::{Whom, ask_all, failure_of};
 use super::{Operator, check_note};
 use crate::cluster::view::{MemberView, Serving};
+use crate::peers::Flushed;
+use crate::store::ContainerId;
 
 /// How long one member may take to drop a group: freeing millions of entries
 /// takes longer than a question does.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a flush goes after slots that change hands: a person waits for it.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(6);
+
+/// Before members are asked again, if nothing changes earlier: about a seal.
+const FLUSH_PAUSE: Duration = Duration::from_millis(20);
 
 impl Operator {
     /// All groups by name.
@@ -38,84 +47,106 @@ impl Operator {
         Ok(created)
     }
 
-    /// Drops a group's entries on every member that owns slots; one result for
-    /// each, and a failed one is tried once more. Entries written meanwhile may
-    /// stay; loads that run are not stored.
+    /// Drops a group's entries in every slot, wherever it is meanwhile: members are asked
+    /// for the slots that they own until each slot was served by one of them from before
+    /// to after its own dropping, so slots that change hands are met at their new owner.
+    /// One result for each member that was asked; those with a failure may hold entries
+    /// of before. Entries written meanwhile may stay; loads that run are not stored.
     pub async fn flush_group(
         &self,
         group: &GroupName,
         by: &str,
     ) -> Result<FlushGroupResponse, Failure> {
         check_note("by", by)?;
-        let view = self.parts.view.load_full();
+        let mut view = self.parts.view.load_full();
         if !view.groups.contains_key(group) {
             return Err(unknown_group(group));
         }
-        let mut owners = everyone(&view);
-        owners.retain(|whom| whom.member().slots > 0);
-        let nodes = ask_all(owners, |whom| self.flush_at(whom, group)).await;
+        if !view.table_loaded {
+            let message = "this node has not loaded the slot table yet";
+            return Err(Failure::new(FailureCode::Unavailable, message));
+        }
+        let deadline = self.parts.clock.now() + FLUSH_DEADLINE;
+        let mut coverage = Coverage::new();
+        loop {
+            let left = deadline.since(self.parts.clock.now());
+            let timeout = left.min(FLUSH_TIMEOUT);
+            let asked = coverage.to_ask(&view);
+            let nobody = asked.is_empty();
+            let answers = ask_all(asked, |whom| self.flush_at(whom, group, timeout)).await;
+            for (member, answer) in answers {
+                coverage.answered(member, answer);
+            }
+            let over = self.parts.clock.now() >= deadline;
+            if coverage.is_complete() || nobody || over {
+                break;
+            }
+            tokio::select! {
+                biased;
+                _ = self.parts.view.newer_than(view.number) => {}
+                () = self.parts.clock.sleep(FLUSH_PAUSE) => {}
+            }
+            view = self.parts.view.load_full();
+        }
+        let nodes = coverage.into_nodes(&self.parts.view.load());
         let keys: u64 = nodes.iter().map(|node| node.keys).sum();
         let failed = nodes.iter().filter(|node| node.failure.is_some()).count();
         tracing::info!(%group, by, keys, failed, "group flushed");
         Ok(FlushGroupResponse { nodes })
     }
 
-    async fn flush_at(&self, whom: Whom, group: &GroupName) -> Node {
-        let first = self.try_flush_at(&whom, group).await;
-        // Dropping twice is dropping once, so even an unknown outcome is tried again.
-        let last = match first {
-            Ok(keys) => Ok(keys),
-            Err(_) => self.try_flush_at(&whom, group).await,
-        };
-        let name = whom.member().id.name.to_string();
-        match last {
-            Ok(keys) => Node {
-                name,
-                keys,
-                failure: None,
-            },
-            Err(failure) => Node {
-                name,
-                keys: 0,
-                failure: Some(failure.into()),
-            },
-        }
-    }
-
-    async fn try_flush_at(&self, whom: &Whom, group: &GroupName) -> Result<u64, Failure> {
-        match whom {
+    async fn flush_at(
+        &self,
+        whom: Whom,
+        group: &GroupName,
+        timeout: Duration,
+    ) -> (MemberId, Result<Flushed, Failure>) {
+        let answer = match &whom {
             Whom::Me(_) => self.flush_own(group).await,
             Whom::Living(_, peer) => {
-                let peers = Arc::clone(&self.parts.peers);
-                peers
-                    .flush(peer, group, FLUSH_TIMEOUT)
-                    .await
-                    .map(|flushed| flushed.keys)
-                    .map_err(failure_of)
+                let flushed = self.parts.peers.flush(peer, group, timeout).await;
+                flushed.map_err(failure_of)
             }
             Whom::Away(member) => Err(away(member)),
-        }
+        };
+        (whom.member().id.clone(), answer)
     }
 
-    /// Drops a group's entries here, in short steps between which others run. Refused
-    /// while this process is not sure that its slots are its own; fails when it lost
-    /// that certainty meanwhile, with entries dropped or not. Dropping the future
-    /// leaves the rest of the entries.
-    pub async fn flush_own(&self, group: &GroupName) -> Result<u64, Failure> {
+    /// Drops a group's entries here, in short steps between which others run, and says
+    /// which slots were served by the same container from before to after, and sealed at
+    /// no time in between. Refused while this process is not sure that its slots are its own; fails
+    /// when it lost that certainty meanwhile, with entries dropped or not. Dropping the
+    /// future leaves the rest of the entries.
+    pub async fn flush_own(&self, group: &GroupName) -> Result<Flushed, Failure> {
         self.check_serving()?;
         let id = self
             .parts
             .store
             .group(group)
             .ok_or_else(|| unknown_group(group))?;
+        let before = self.open_slots();
         let mut keys = 0;
         for step in self.parts.store.flush_in_steps(id) {
             keys += step;
             tokio::task::yield_now().await;
         }
+        let after = self.open_slots();
         // What another member serves by now was not dropped there.
         self.check_serving().map_err(Failure::maybe_applied)?;
-        Ok(keys)
+        let stayed = before
+            .iter()
+            .filter(|(slot, it)| after.get(slot) == Some(it));
+        let slots = stayed.map(|(slot, _)| *slot).collect();
+        Ok(Flushed { keys, slots })
+    }
+
+    /// Slots that serve and are not sealed, each with its container, and how often that
+    /// was sealed: a flush leaves out what is sealed.
+    fn open_slots(&self) -> BTreeMap<Slot, (ContainerId, u32)> {
+        let slots = self.parts.store.slots();
+        let open = slots.iter().filter(|info| !info.sealed);
+        let each = open.map(|info| (info.slot, (info.container, info.seals)));
+        each.collect()
     }
 
     fn check_serving(&self) -> Result<(), Failure> {

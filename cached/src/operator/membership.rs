@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use cached_proto::failure::Failure;
+use cached_proto::operations::OperationRecord;
 use cached_proto::records::{BlacklistRecord, GroupRecord};
 use cached_proto::types::NodeName;
 use futures_util::future::BoxFuture;
 
+use crate::cluster::draft::Ask;
+use crate::cluster::operations::{ApplyOptions, Control};
 use crate::cluster::{Cluster, RegistryStatus};
 use crate::peers::{Peer, ProbeAnswer, Suspect, Verdict};
 
@@ -33,6 +36,22 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
     fn add_blacklist(&self, entry: BlacklistRecord) -> ChangeFuture<'_, ()>;
     /// Removes an operator's blacklist entry; false: there was none.
     fn remove_blacklist<'a>(&'a self, target: &'a NodeName) -> ChangeFuture<'a, bool>;
+    /// Works a change of the layout out, and keeps it for a while.
+    fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord>;
+    /// Asks for what was planned.
+    fn apply<'a>(
+        &'a self,
+        id: &'a str,
+        base_layout: u64,
+        options: ApplyOptions,
+    ) -> ChangeFuture<'a, OperationRecord>;
+    /// Changes an operation that is open.
+    fn control<'a>(
+        &'a self,
+        id: &'a str,
+        control: Control,
+        by: &'a str,
+    ) -> ChangeFuture<'a, OperationRecord>;
 }
 
 impl Membership for Cluster {
@@ -66,5 +85,27 @@ impl Membership for Cluster {
 
     fn remove_blacklist<'a>(&'a self, target: &'a NodeName) -> ChangeFuture<'a, bool> {
         Box::pin(Cluster::remove_blacklist(self, target))
+    }
+
+    fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord> {
+        Box::pin(Cluster::plan(self, ask))
+    }
+
+    fn apply<'a>(
+        &'a self,
+        id: &'a str,
+        base_layout: u64,
+        options: ApplyOptions,
+    ) -> ChangeFuture<'a, OperationRecord> {
+        Box::pin(Cluster::apply(self, id, base_layout, options))
+    }
+
+    fn control<'a>(
+        &'a self,
+        id: &'a str,
+        control: Control,
+        by: &'a str,
+    ) -> ChangeFuture<'a, OperationRecord> {
+        Box::pin(Cluster::control(self, id, control, by))
     }
 }

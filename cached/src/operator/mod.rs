@@ -7,6 +7,7 @@
 //! [`Membership`] (what it needs of the cluster).
 
 mod blacklist;
+mod coverage;
 mod fan_out;
 #[cfg(test)]
 pub(crate) mod fixture;

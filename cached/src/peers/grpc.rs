@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Flushed, Forwarded, Identity, MoveStream, Peer, PeerError, PeerFuture, Peers, ProbeAnswer,
-    Suspect, Verdict,
+    Suspect, Verdict, slot_map,
 };
 use crate::clock::Clock;
 
@@ -201,7 +201,7 @@ impl GrpcPeers {
         peer: &Peer,
         group: &GroupName,
         timeout: Duration,
-    ) -> Result<u64, PeerError> {
+    ) -> Result<Flushed, PeerError> {
         let group = group.as_str().to_owned();
         let question = pb::FlushRequest {
             header: self.header(peer),
@@ -209,7 +209,14 @@ impl GrpcPeers {
         };
         let call =
             |mut client: PeerClient<Link>, request| async move { client.flush(request).await };
-        Ok(self.call(peer, timeout, question, call).await?.keys)
+        let answer = self.call(peer, timeout, question, call).await?;
+        // It was carried out; only what it covered is not known then.
+        let slots = slot_map::from_bits(&answer.slots)
+            .map_err(|invalid| PeerError::Unknown(invalid.to_string()))?;
+        Ok(Flushed {
+            keys: answer.keys,
+            slots,
+        })
     }
 }
 
@@ -253,13 +260,7 @@ impl Peers for GrpcPeers {
         group: &'a GroupName,
         timeout: Duration,
     ) -> PeerFuture<'a, Flushed> {
-        Box::pin(async move {
-            let keys = self.flush_on(peer, group, timeout).await?;
-            Ok(Flushed {
-                keys,
-                slots: Vec::new(),
-            })
-        })
+        Box::pin(self.flush_on(peer, group, timeout))
     }
     fn open_move<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, MoveStream> {
         todo!()

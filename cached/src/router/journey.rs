@@ -7,8 +7,14 @@ use cached_proto::failure::{Applied, Failure, FailureCode, OwnerHint};
 use cached_proto::operation::{Operation, Outcome, Reply, Route};
 use cached_proto::types::{Epoch, Key, Slot};
 
-/// Redirects that one operation follows. An owner changes rarely; three in a row
-/// mean that nodes disagree, and asking on would only add to the load.
+use super::local::Blocked;
+use crate::clock::Moment;
+use crate::parking::Parked;
+
+/// Redirects of one operation to rows that are not newer than the one it was sent by.
+/// Three of them mean that nodes disagree, and asking on would only add to the load.
+/// A newer row is progress: slots that move several times while a request travels are
+/// followed as long as it has time.
 const REDIRECTS_MAX: u32 = 3;
 
 /// What happens next to an operation.
@@ -16,9 +22,13 @@ const REDIRECTS_MAX: u32 = 3;
 pub(super) enum State {
     /// Decide, now.
     Ready,
+    /// A job that was begun for it tells how it goes on.
+    Away,
     /// Decide again after a pause; the failure is its outcome if there is no time
     /// or no attempt left.
     Paused(Failure),
+    /// Decide again when slots have changed hands; the failure says what it waits for.
+    Parked(Failure),
     /// Done.
     Settled(Outcome),
 }
@@ -34,6 +44,14 @@ pub(super) struct Journey {
     /// The view was refreshed for it since the last pause.
     pub(super) refreshed: bool,
     pub(super) state: State,
+    /// When it is decided again at the latest, paused or parked; `None`: not said yet,
+    /// or only the deadline ends it.
+    pub(super) again_at: Option<Moment>,
+    /// Pauses so far: waiting for slots counts as none.
+    pub(super) pauses: u32,
+    /// Its place in the waiting room. Kept until it is settled, so that who has to wait
+    /// twice does not lose it.
+    place: Option<Parked>,
     /// Operations on the same key that come first.
     behind: Vec<usize>,
     redirects: u32,
@@ -102,6 +120,9 @@ impl Journey {
             hint: None,
             refreshed: false,
             state: State::Ready,
+            again_at: None,
+            pauses: 0,
+            place: None,
             behind: Vec::new(),
             redirects: 0,
             unreachable: false,
@@ -123,6 +144,14 @@ impl Journey {
 
     pub(super) fn is_paused(&self) -> bool {
         matches!(self.state, State::Paused(_))
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.state == State::Away
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self.state, State::Parked(_))
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -147,8 +176,8 @@ impl Journey {
     pub(super) fn into_outcome(self) -> Outcome {
         match self.state {
             State::Settled(outcome) => outcome,
-            State::Paused(failure) => Err(failure),
-            State::Ready => Err(Failure::new(
+            State::Paused(failure) | State::Parked(failure) => Err(failure),
+            State::Ready | State::Away => Err(Failure::new(
                 FailureCode::Internal,
                 "an operation came to no outcome",
             )),
@@ -162,6 +191,7 @@ impl Journey {
             outcome => outcome,
         };
         self.state = State::Settled(outcome);
+        self.place = None;
     }
 
     /// The owner could not be reached; nothing was applied.
@@ -172,7 +202,38 @@ impl Journey {
 
     /// Nothing was applied, and a later attempt may do better.
     pub(super) fn pause(&mut self, failure: Failure) {
+        self.again_at = None;
         self.state = State::Paused(failure);
+    }
+
+    /// Nothing was applied, and nothing can be before its slot is where it belongs.
+    /// `enter` gives a place to wait at for so many bytes; without one it fails.
+    pub(super) fn park(
+        &mut self,
+        blocked: Blocked,
+        now: Moment,
+        enter: impl FnOnce(u64) -> Option<Parked>,
+    ) {
+        if self.place.is_none() {
+            self.place = enter(value_bytes(&self.operation));
+        }
+        if self.place.is_none() {
+            return self.settle(Err(blocked.room_full()));
+        }
+        self.again_at = blocked.look_after.map(|pause| now + pause);
+        self.state = State::Parked(blocked.failure);
+    }
+
+    /// A job is begun for it.
+    pub(super) fn leave(&mut self) {
+        self.state = State::Away;
+    }
+
+    /// That job was not begun after all, or changed nothing about the operation.
+    pub(super) fn come_back(&mut self) {
+        if self.state == State::Away {
+            self.state = State::Ready;
+        }
     }
 
     /// An attempt got lost on the way: it may have been carried out. Only what is
@@ -214,7 +275,10 @@ impl Journey {
 
     /// The node that was asked is not the owner.
     fn redirected(&mut self, failure: Failure, sent_epoch: Epoch) {
-        self.redirects += 1;
+        let newer = |hint: &OwnerHint| hint.epoch > sent_epoch;
+        if !failure.owner.as_deref().is_some_and(newer) {
+            self.redirects += 1;
+        }
         if self.redirects > REDIRECTS_MAX {
             let message = format!(
                 "{REDIRECTS_MAX} nodes in a row named another owner of slot {}; the table is changing",
@@ -223,7 +287,7 @@ impl Journey {
             return self.settle(Err(Failure::new(FailureCode::Unavailable, message)));
         }
         match failure.owner {
-            Some(hint) if hint.epoch > sent_epoch => {
+            Some(hint) if newer(&hint) => {
                 self.hint = Some(*hint);
                 self.refreshed = false;
                 self.state = State::Ready;
@@ -236,10 +300,11 @@ impl Journey {
         }
     }
 
-    /// The pause is over.
+    /// The pause is over, or slots have changed hands.
     pub(super) fn wake(&mut self) {
-        if matches!(self.state, State::Paused(_)) {
+        if self.is_paused() || self.is_parked() {
             self.refreshed = false;
+            self.again_at = None;
             self.state = State::Ready;
         }
     }
@@ -264,10 +329,18 @@ impl Journey {
         let last = match &self.state {
             State::Settled(_) => return,
             State::Paused(failure) => format!("; the last attempt: {}", failure.message),
-            State::Ready => String::new(),
+            State::Parked(failure) => format!("; nothing was done: {}", failure.message),
+            State::Ready | State::Away => String::new(),
         };
         let message = format!("the time of this request, {allowed:?}, is over{last}");
         self.settle(Err(Failure::new(FailureCode::Deadline, message)));
+    }
+}
+
+fn value_bytes(operation: &Operation) -> u64 {
+    match operation {
+        Operation::Set { value, .. } => value.len() as u64,
+        Operation::Get { .. } | Operation::Delete { .. } | Operation::Touch { .. } => 0,
     }
 }
 

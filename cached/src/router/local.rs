@@ -1,6 +1,8 @@
 //! At this node's own store: what can be done without waiting, and the fence
 //! around it.
 
+use std::time::Duration;
+
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::{Answer, Operation, Outcome, Reply, Route};
 use cached_proto::ring::slot_of;
@@ -13,10 +15,15 @@ use crate::blacklist::Admission;
 use crate::clock::{Moment, WallMs};
 use crate::cluster::view::{ClusterView, Serving};
 use crate::command::Command;
+use crate::faults::{self, Fault};
 use crate::store::{Executed, GroupId, Refused};
 
-/// Advised pause while a slot's container is being opened or dropped.
-const OPENING_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+/// How long an operation waits at most, before it looks again, for a slot whose
+/// container is being opened or dropped: nobody promises to tell when it is.
+const OPENING_PAUSE: Duration = Duration::from_millis(100);
+
+/// Advised pause when too many wait already: some seals' worth.
+const FULL_PAUSE: Duration = Duration::from_millis(50);
 
 /// What an operation came to at the store.
 #[derive(Debug)]
@@ -25,8 +32,45 @@ pub(super) enum AtStore {
     Settled(Outcome),
     /// A read found nothing, and the getter may load it.
     Missed,
-    /// The row names this node, but the slot has no container yet or any more.
-    NotServed(Failure),
+    /// Nothing was done: the slot is on its way.
+    Blocked(Blocked),
+}
+
+/// Why an operation waits until a slot has changed hands, or does so no more.
+#[derive(Clone, Debug)]
+pub(super) struct Blocked {
+    /// Its outcome, if it does not come to another.
+    pub(super) failure: Failure,
+    /// When to look again although nobody says that there is something to see.
+    pub(super) look_after: Option<Duration>,
+}
+
+impl Blocked {
+    /// The table is ahead of the store, or behind: both take the driver a moment.
+    pub(super) fn not_served(slot: Slot) -> Self {
+        let message = format!("slot {slot} is being opened or closed on this node");
+        Self {
+            failure: unavailable(message, OPENING_PAUSE),
+            look_after: Some(OPENING_PAUSE),
+        }
+    }
+
+    /// Who opens, seals or releases the slot tells when that is done.
+    fn moving(refused: &Refused) -> Self {
+        Self {
+            failure: unavailable(refused.to_string(), FULL_PAUSE),
+            look_after: None,
+        }
+    }
+
+    /// What is answered when no more may wait.
+    pub(super) fn room_full(&self) -> Failure {
+        let message = format!(
+            "{}, and too many requests wait already",
+            self.failure.message
+        );
+        Failure::new(FailureCode::Busy, message).retry_after(FULL_PAUSE)
+    }
 }
 
 impl Router {
@@ -57,7 +101,7 @@ impl Router {
         match decide(&question, &mut |_| Admission::Allowed) {
             Decision::Local => match self.at_store(slot, group_id, operation, loadable, wall) {
                 AtStore::Settled(outcome) => Some(outcome),
-                AtStore::Missed | AtStore::NotServed(_) => None,
+                AtStore::Missed | AtStore::Blocked(_) => None,
             },
             Decision::Refuse(failure) | Decision::Listed(failure) => Some(Err(failure)),
             Decision::Forward { .. } | Decision::LoadUncached | Decision::RefreshFirst => None,
@@ -133,6 +177,8 @@ impl Router {
         now: WallMs,
     ) -> AtStore {
         let store = &self.parts.store;
+        // Too early on purpose: whoever looks only here serves what is not his any more.
+        let early = faults::planted(Fault::R14).then(|| self.serving_now());
         let executed = match operation {
             Operation::Get {
                 key, metadata_only, ..
@@ -144,10 +190,18 @@ impl Router {
             operation => store.execute(slot, group, operation, now),
         };
         match executed {
-            Ok(Executed::Reply(reply)) => AtStore::Settled(self.vouch(reply, operation.is_read())),
-            Ok(Executed::KnownAbsent) => AtStore::Settled(self.vouch(Reply::Get(None), true)),
-            Err(Refused::Sealed(_) | Refused::Congested(_)) => todo!(),
-            Err(Refused::NotServed(slot)) => AtStore::NotServed(not_served(slot)),
+            Ok(executed) => {
+                let reply = match executed {
+                    Executed::Reply(reply) => reply,
+                    Executed::KnownAbsent => Reply::Get(None),
+                };
+                let serving = early.unwrap_or_else(|| self.serving_now());
+                AtStore::Settled(answer(reply, operation.is_read(), serving))
+            }
+            Err(refused @ (Refused::Sealed(_) | Refused::Congested(_))) => {
+                AtStore::Blocked(Blocked::moving(&refused))
+            }
+            Err(Refused::NotServed(slot)) => AtStore::Blocked(Blocked::not_served(slot)),
             Err(refused @ Refused::TooLarge { .. }) => {
                 let mut failure = Failure::new(FailureCode::TooLarge, refused.to_string());
                 failure.field = Some("value");
@@ -160,25 +214,25 @@ impl Router {
     /// and before the answer, by a time read now and not before: then the operation took effect while the node owned
     /// the slot, however long the process was paused in between (R14).
     pub(super) fn vouch(&self, reply: Reply, read: bool) -> Outcome {
-        match self.parts.view.fence().check(self.parts.clock.now()) {
-            Serving::Yes => Ok(Answer {
-                reply,
-                degraded: false,
-            }),
-            Serving::Degraded => Ok(Answer {
-                reply,
-                degraded: true,
-            }),
-            Serving::Fenced(reason) if read => Err(fenced(reason)),
-            Serving::Fenced(reason) => Err(fenced(reason).maybe_applied()),
-        }
+        answer(reply, read, self.serving_now())
+    }
+
+    fn serving_now(&self) -> Serving {
+        self.parts.view.fence().check(self.parts.clock.now())
     }
 }
 
-/// The table is ahead of the store, or behind: both take the driver a moment.
-pub(super) fn not_served(slot: Slot) -> Failure {
-    unavailable(
-        format!("slot {slot} is being opened or closed on this node"),
-        OPENING_PAUSE,
-    )
+fn answer(reply: Reply, read: bool, serving: Serving) -> Outcome {
+    match serving {
+        Serving::Yes => Ok(Answer {
+            reply,
+            degraded: false,
+        }),
+        Serving::Degraded => Ok(Answer {
+            reply,
+            degraded: true,
+        }),
+        Serving::Fenced(reason) if read => Err(fenced(reason)),
+        Serving::Fenced(reason) => Err(fenced(reason).maybe_applied()),
+    }
 }

@@ -8,9 +8,13 @@ use parking_lot::Mutex;
 use crate::clock::{Clock, Moment};
 use crate::cluster::view::{ClusterView, ViewCell};
 
-/// How long one operation waits for a newer view: many registry reads, and far
+/// How long to wait for a newer view before asking again: many registry reads, and far
 /// less than anybody's patience.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// How long one operation waits for a row that another node has shown: commits are told
+/// to their receivers at once, and this is long enough for a busy machine.
+const ROWS_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// Pause between two requests for rows. Callers in between share the read that
 /// is on its way.
@@ -46,11 +50,15 @@ impl Refresher {
         }
     }
 
-    /// Asks for newer rows and waits until `enough` holds, at most 100 ms and not
-    /// beyond `deadline`. Cancel-safe.
+    /// Asks for newer rows, again and again, and waits until a view makes `enough` hold,
+    /// wherever it comes from; at most half a second and not beyond `deadline`: a row
+    /// that was shown is there, and all that is missing is the word of it. Cancel-safe.
     pub(super) async fn rows(&self, deadline: Moment, enough: impl Fn(&ClusterView) -> bool) {
-        self.ask();
-        self.wait(deadline, enough).await;
+        let until = deadline.min(self.clock.now() + ROWS_WAIT_MAX);
+        while self.clock.now() < until && !enough(&self.view.load()) {
+            self.ask();
+            self.wait(until, &enough).await;
+        }
     }
 
     /// Asks for the groups once a second and waits as [`Refresher::rows`] does.

@@ -1,7 +1,8 @@
 //! The loop that takes operations to their outcomes: decide, act, learn from the
 //! answers, pause, and again, until all are settled or their time is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::time::Duration;
 
 use cached_client::backoff::Backoff;
@@ -9,13 +10,12 @@ use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::{Operation, Outcome, Route};
 use cached_proto::ring::slot_of;
 use cached_proto::types::{Epoch, GroupName, MemberId, Slot};
-use futures_util::StreamExt;
-use futures_util::future::join;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 
 use super::decide::{Decision, Question, decide, unavailable};
 use super::journey::{Journey, State, any_due, is_due, line_up};
-use super::local::AtStore;
+use super::local::{AtStore, Blocked};
 use super::send::{Arrival, Job};
 use super::{Router, chunks, groups};
 use crate::blacklist::Admission;
@@ -43,6 +43,7 @@ pub(super) struct Trip {
 enum Step {
     Settled(Outcome),
     Paused(Failure),
+    Blocked(Blocked),
     Refresh,
     Load,
     LoadUncached,
@@ -72,77 +73,115 @@ impl Router {
         journeys.into_iter().map(Journey::into_outcome).collect()
     }
 
-    /// Every journey is settled afterwards: each round settles or pauses what is
-    /// ready, except for redirects and refreshes, which a journey counts; pauses
-    /// are counted here; and time ends.
+    /// Every journey is settled afterwards: what is ready is decided and settles, pauses,
+    /// parks or leaves with a job, and each of these ends: redirects, refreshes and pauses
+    /// are counted, jobs end by the deadline, and so does waiting for a slot.
     async fn go_rounds(&self, trip: &Trip, group: GroupId, journeys: &mut [Journey]) {
-        let clock = &self.parts.clock;
-        let mut attempt = 0;
+        let (clock, parking) = (&self.parts.clock, &self.parts.parking);
+        let mut waiting = VecDeque::new();
+        let mut running = FuturesUnordered::new();
+        // Made before any slot is looked at: it hears of every wake after this moment.
+        let mut woken = pin!(parking.changed());
         loop {
             let now = clock.now();
             if now >= trip.deadline {
+                call_off(&mut waiting, journeys);
                 let allowed = trip.deadline.since(trip.started);
-                return journeys
-                    .iter_mut()
-                    .for_each(|journey| journey.expire(allowed));
+                let here = journeys.iter_mut().filter(|journey| !journey.is_away());
+                here.for_each(|journey| journey.expire(allowed));
+            } else {
+                if any_due(journeys) {
+                    waiting.extend(self.round(trip, group, journeys));
+                }
+                let free = PARALLEL_MAX
+                    .saturating_sub(running.len())
+                    .min(waiting.len());
+                running.extend(waiting.drain(..free).map(|job| self.run(trip, job)));
+                self.plan_pauses(trip, journeys, now);
+                if any_due(journeys) {
+                    continue;
+                }
             }
-            if any_due(journeys) {
-                self.round(trip, group, journeys).await;
-                continue;
-            }
-            let left = trip.deadline.since(now);
-            let pause = self.next_pause(trip, journeys, attempt, left);
-            if any_due(journeys) {
-                continue;
-            }
-            let Some(pause) = pause else {
+            if journeys.iter().all(Journey::is_settled) {
                 return;
-            };
-            attempt += 1;
-            clock.sleep(pause).await;
-            let paused = journeys.iter_mut().filter(|journey| journey.is_paused());
-            paused.for_each(|journey| {
-                self.parts.counters.retries.increment();
-                journey.wake();
-            });
+            }
+            // Jobs end by the deadline of themselves, and know more about their outcome.
+            let until = journeys.iter().filter_map(|journey| journey.again_at).min();
+            let until = until.map_or(trip.deadline, |at| at.min(trip.deadline));
+            let over = now >= trip.deadline;
+            tokio::select! {
+                biased;
+                () = woken.as_mut() => {
+                    // First listen, then look: else a wake between the two is lost.
+                    woken.set(parking.changed());
+                    journeys.iter_mut().filter(|journey| journey.is_parked()).for_each(Journey::wake);
+                }
+                Some(arrivals) = running.next() => {
+                    self.arrive(arrivals, journeys);
+                    // What arrived together goes on together.
+                    while let Some(Some(arrivals)) = running.next().now_or_never() {
+                        self.arrive(arrivals, journeys);
+                    }
+                }
+                () = clock.sleep(until.since(now)), if !over => {
+                    self.wake_due(trip, journeys);
+                }
+            }
         }
     }
 
-    /// The pause before the next round; `None` when nothing is left to wait for.
-    /// What cannot succeed within the time left fails now rather than later.
-    fn next_pause(
-        &self,
-        trip: &Trip,
-        journeys: &mut [Journey],
-        attempt: u32,
-        left: Duration,
-    ) -> Option<Duration> {
-        let pause = trip.backoff.pause(attempt, left, self.jitter());
-        let mut advised = Duration::MAX;
+    /// Ends the pauses and waits whose time has come. At the deadline they are left as
+    /// they are: what they wait for is told then.
+    fn wake_due(&self, trip: &Trip, journeys: &mut [Journey]) {
+        let now = self.parts.clock.now();
+        if now >= trip.deadline {
+            return;
+        }
+        let due = |journey: &&mut Journey| journey.again_at.is_some_and(|at| at <= now);
+        for journey in journeys.iter_mut().filter(due) {
+            if journey.is_paused() {
+                self.parts.counters.retries.increment();
+            }
+            journey.wake();
+        }
+    }
+
+    /// Says how long those pause that have just begun to. One draw for all, so that what
+    /// failed together goes on together. What cannot succeed within the time left fails
+    /// now rather than later.
+    fn plan_pauses(&self, trip: &Trip, journeys: &mut [Journey], now: Moment) {
+        let left = trip.deadline.since(now);
+        let mut draw = None;
         for journey in journeys.iter_mut() {
             let State::Paused(failure) = &journey.state else {
                 continue;
             };
+            if journey.again_at.is_some() {
+                continue;
+            }
             let advice = failure.retry_after.unwrap_or(Duration::ZERO);
-            if pause.is_none() || advice >= left {
-                let loadable = !trip.for_peer && self.may_load(&trip.group, &journey.operation);
-                journey.give_up(loadable);
-            } else {
-                advised = advised.min(advice);
+            let jitter = *draw.get_or_insert_with(|| self.jitter());
+            match trip.backoff.pause(journey.pauses, left, jitter) {
+                Some(pause) if advice < left => {
+                    journey.pauses += 1;
+                    journey.again_at = Some(now + pause.max(advice));
+                }
+                _ => {
+                    let loadable = !trip.for_peer && self.may_load(&trip.group, &journey.operation);
+                    journey.give_up(loadable);
+                }
             }
         }
-        let waiting = journeys.iter().any(Journey::is_paused);
-        pause.filter(|_| waiting).map(|pause| pause.max(advised))
     }
 
     /// Decides every operation whose turn it is, and acts on the decisions together.
     /// Of one key goes out one write or some reads in a round: whether the next may
     /// follow is known when their answers are there.
-    async fn round(&self, trip: &Trip, group: GroupId, journeys: &mut [Journey]) {
+    fn round(&self, trip: &Trip, group: GroupId, journeys: &mut [Journey]) -> Vec<Job> {
         let view = self.parts.view.load_full();
         let mut jobs = Vec::new();
         let mut sends: BTreeMap<Peer, Vec<(usize, Operation, Epoch)>> = BTreeMap::new();
-        let mut stale = Vec::new();
+        let mut stale: BTreeMap<(Slot, Epoch), Vec<usize>> = BTreeMap::new();
         // Asked once for each owner: a probe that a breaker lets through is the one
         // call in which all of this round's operations on that owner travel.
         let mut admissions = BTreeMap::new();
@@ -155,7 +194,11 @@ impl Router {
             match self.step(trip, group, &view, journey, &mut admit) {
                 Step::Settled(outcome) => journey.settle(outcome),
                 Step::Paused(failure) => journey.pause(failure),
-                Step::Refresh => stale.push(index),
+                Step::Blocked(blocked) => self.park(journey, blocked),
+                Step::Refresh => {
+                    journey.refreshed = true;
+                    stale.entry(journey.shown()).or_default().push(index);
+                }
                 Step::Load => jobs.push(self.load_job(trip, group, &view, index, journey)),
                 Step::LoadUncached => {
                     jobs.push(Job::LoadUncached {
@@ -179,8 +222,16 @@ impl Router {
                 work,
             }));
         }
-        let refresh = self.refresh(trip, journeys, &stale);
-        join(refresh, self.run_jobs(trip, jobs, journeys)).await;
+        let refresh = |((slot, epoch), indexes)| Job::Refresh {
+            slot,
+            epoch,
+            indexes,
+        };
+        jobs.extend(stale.into_iter().map(refresh));
+        for index in jobs.iter().flat_map(Job::indexes) {
+            journeys[index].leave();
+        }
+        jobs
     }
 
     fn admit_once(
@@ -221,7 +272,7 @@ impl Router {
                 match self.at_store(journey.slot, group, &journey.operation, loadable, wall) {
                     AtStore::Settled(outcome) => Step::Settled(outcome),
                     AtStore::Missed => Step::Load,
-                    AtStore::NotServed(failure) => Step::Paused(failure),
+                    AtStore::Blocked(blocked) => Step::Blocked(blocked),
                 }
             }
             Decision::Listed(failure) if journey.was_attempted() => Step::Paused(failure),
@@ -232,59 +283,29 @@ impl Router {
         }
     }
 
-    /// Waits a short while for rows as new as others have shown them; nothing to
-    /// wait for if nothing is stale.
-    fn refresh<'a>(
-        &'a self,
-        trip: &Trip,
-        journeys: &mut [Journey],
-        stale: &[usize],
-    ) -> impl Future<Output = ()> + use<'a> {
-        let deadline = trip.deadline;
-        let mark = |&index: &usize| {
-            journeys[index].refreshed = true;
-            journeys[index].shown()
-        };
-        let wanted: Vec<_> = stale.iter().map(mark).collect();
-        async move {
-            if wanted.is_empty() {
-                return;
+    /// Tells each operation what arrived for it.
+    fn arrive(&self, arrivals: Vec<(usize, Arrival)>, journeys: &mut [Journey]) {
+        for (index, arrival) in arrivals {
+            let journey = &mut journeys[index];
+            let refreshed = matches!(arrival, Arrival::Refreshed);
+            match arrival {
+                Arrival::Settled(outcome) => journey.settle(outcome),
+                Arrival::Blocked(blocked) => self.park(journey, blocked),
+                Arrival::NotSent(failure) => journey.not_sent(failure),
+                Arrival::Lost(failure) => journey.lost(failure),
+                Arrival::Answered(outcome, epoch) => journey.answered(outcome, epoch),
+                Arrival::Refreshed => journey.come_back(),
             }
-            let newer = |(slot, epoch): &(Slot, Epoch), view: &ClusterView| {
-                view.owner(*slot).is_some_and(|(_, known)| known >= *epoch)
-            };
-            let enough = |view: &ClusterView| wanted.iter().all(|row| newer(row, view));
-            self.refresher.rows(deadline, enough).await;
+            if !journey.is_settled() && !refreshed {
+                // Whatever it was, the table may know better by now.
+                self.refresher.ask();
+            }
         }
     }
 
-    /// Runs jobs, some at a time, and tells each operation what arrived for it.
-    async fn run_jobs(&self, trip: &Trip, jobs: Vec<Job>, journeys: &mut [Journey]) {
-        let mut waiting = jobs.into_iter();
-        let mut running: FuturesUnordered<_> = waiting
-            .by_ref()
-            .take(PARALLEL_MAX)
-            .map(|job| self.run(trip, job))
-            .collect();
-        while let Some(arrivals) = running.next().await {
-            for (index, arrival) in arrivals {
-                let journey = &mut journeys[index];
-                match arrival {
-                    Arrival::Settled(outcome) => journey.settle(outcome),
-                    Arrival::NotServed(failure) => journey.pause(failure),
-                    Arrival::NotSent(failure) => journey.not_sent(failure),
-                    Arrival::Lost(failure) => journey.lost(failure),
-                    Arrival::Answered(outcome, epoch) => journey.answered(outcome, epoch),
-                }
-                if !journey.is_settled() {
-                    // Whatever it was, the table may know better by now.
-                    self.refresher.ask();
-                }
-            }
-            if let Some(job) = waiting.next() {
-                running.push(self.run(trip, job));
-            }
-        }
+    fn park(&self, journey: &mut Journey, blocked: Blocked) {
+        let now = self.parts.clock.now();
+        journey.park(blocked, now, |bytes| self.parts.parking.enter(bytes));
     }
 
     /// The group's number in the store. A group that nobody here knows is looked
@@ -314,5 +335,12 @@ impl Router {
             failure.field = Some("group");
             failure
         })
+    }
+}
+
+/// Gives up what has not been begun: it was certainly not carried out.
+fn call_off(waiting: &mut VecDeque<Job>, journeys: &mut [Journey]) {
+    for index in waiting.drain(..).flat_map(|job| job.indexes()) {
+        journeys[index].come_back();
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use cached_proto::failure::{Applied, Failure, FailureCode};
 use cached_proto::operation::{Answer, Operation, Outcome, Reply};
-use cached_proto::types::{Epoch, NodeName};
+use cached_proto::types::{Epoch, NodeName, Slot};
 
 use super::Router;
 use super::decide::unavailable;
 use super::groups;
 use super::journey::Journey;
-use super::local::not_served;
+use super::local::Blocked;
 use super::rounds::Trip;
 use crate::clock::Moment;
 use crate::cluster::view::ClusterView;
@@ -31,6 +31,12 @@ pub(super) enum Job {
     Load { index: usize, wanted: Box<Wanted> },
     /// Load a key whose owner cannot be asked.
     LoadUncached { index: usize, operation: Operation },
+    /// Wait a short while for a row as new as others have shown it.
+    Refresh {
+        slot: Slot,
+        epoch: Epoch,
+        indexes: Vec<usize>,
+    },
     /// Pass operations on to their owner.
     Send {
         peer: Peer,
@@ -38,13 +44,26 @@ pub(super) enum Job {
     },
 }
 
+impl Job {
+    /// The operations that it is done for.
+    pub(super) fn indexes(&self) -> Vec<usize> {
+        match self {
+            Self::Load { index, .. } | Self::LoadUncached { index, .. } => vec![*index],
+            Self::Refresh { indexes, .. } => indexes.clone(),
+            Self::Send { work, .. } => work.iter().map(|(index, ..)| *index).collect(),
+        }
+    }
+}
+
 /// What a job brought for one operation.
 #[derive(Debug)]
 pub(super) enum Arrival {
     /// Its outcome.
     Settled(Outcome),
-    /// The slot was leaving this node; another attempt may find its owner.
-    NotServed(Failure),
+    /// Nothing was done: the slot is on its way.
+    Blocked(Blocked),
+    /// The view is as new as it gets in a short while.
+    Refreshed,
     /// The owner could not be reached: it was certainly not carried out.
     NotSent(Failure),
     /// It may have been carried out.
@@ -80,6 +99,20 @@ impl Router {
     pub(super) async fn run(&self, trip: &Trip, job: Job) -> Vec<(usize, Arrival)> {
         match (job, &self.parts.getter) {
             (Job::Send { peer, work }, _) => self.send(trip, &peer, work).await,
+            (
+                Job::Refresh {
+                    slot,
+                    epoch,
+                    indexes,
+                },
+                _,
+            ) => {
+                let enough =
+                    |view: &ClusterView| view.owner(slot).is_some_and(|(_, known)| known >= epoch);
+                self.refresher.rows(trip.deadline, enough).await;
+                let refreshed = |index| (index, Arrival::Refreshed);
+                indexes.into_iter().map(refreshed).collect()
+            }
             (Job::Load { index, wanted }, Some(getter)) => {
                 vec![(index, self.load(trip, getter, &wanted).await)]
             }
@@ -97,7 +130,7 @@ impl Router {
         match self.until(trip.deadline, getter.get(wanted)).await {
             None => Arrival::Settled(Err(load_timeout(trip))),
             Some(Ok(entry)) => Arrival::Settled(self.vouch(Reply::Get(entry), true)),
-            Some(Err(GetError::NotServed)) => Arrival::NotServed(not_served(wanted.slot)),
+            Some(Err(GetError::NotServed)) => Arrival::Blocked(Blocked::not_served(wanted.slot)),
             Some(Err(GetError::Failed(failure))) => Arrival::Settled(Err(failure)),
         }
     }

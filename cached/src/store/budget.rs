@@ -28,6 +28,14 @@ impl Budget {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Takes bytes into use if the bound then holds; nothing can always be taken.
+    pub(crate) fn try_take(&self, bytes: u64) -> bool {
+        let limit = self.limit();
+        let within = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= limit);
+        let relaxed = Ordering::Relaxed;
+        bytes == 0 || self.used.fetch_update(relaxed, relaxed, within).is_ok()
+    }
+
     /// Gives back bytes that were taken.
     pub(crate) fn give(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);

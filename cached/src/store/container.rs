@@ -1,23 +1,71 @@
-//! The table of one slot: which entries it holds, by key and in a listable order.
-//! Pure; the entries themselves are the shard's.
+//! The table of one slot: which entries it holds, by key and in a listable order, what
+//! they sum up to, and what may be done with it now. Pure; the entries themselves are
+//! the shard's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cached_proto::types::{Epoch, Slot, Version};
 use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::ContainerId;
+use super::{ContainerId, GroupId, MoveLog, SlotInfo, SlotSum};
+use crate::clock::WallMs;
+
+/// What may be done with a container.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Everything: it serves its slot.
+    Serving,
+    /// Nothing: its slot changes hands, and nobody knows yet to whom it belongs.
+    Sealed,
+    /// It takes in what another node sends.
+    Staging(Box<Staging>),
+    /// It is emptied.
+    Closed,
+}
+
+/// What is kept only while a container is filled by another node.
+#[derive(Debug, Default)]
+pub(crate) struct Staging {
+    /// Keys (by their hash) that were removed, and up to which version.
+    pub(crate) removed: BTreeMap<u64, u64>,
+    /// Keys and bytes of each group, which are not counted as the group's yet.
+    pub(crate) groups: BTreeMap<GroupId, (u64, u64)>,
+    /// Of the newest use.
+    pub(crate) stamp_max: u64,
+    /// The last change is in.
+    pub(crate) is_complete: bool,
+}
 
 /// The entries of one slot in one of its lives.
 pub(crate) struct Container {
     pub(crate) id: ContainerId,
     pub(crate) slot: Slot,
-    /// Upper half of its entries' versions.
+    /// Epoch of the row under which it serves.
     pub(crate) epoch: Epoch,
+    /// Upper half of its entries' versions: epoch under which it was empty last.
+    pub(crate) base: Epoch,
+    pub(crate) state: State,
+    /// How often it was sealed.
+    pub(crate) seals: u32,
+    /// Where its changes go while it moves.
+    pub(crate) log: Option<Arc<MoveLog>>,
     /// Number of the last change.
-    seq: u64,
+    pub(crate) seq: u64,
+    /// No operation takes place earlier: what had expired at the owner before stays so.
+    pub(crate) floor: WallMs,
     /// Entries, without notes of absence.
     pub(crate) keys: u64,
     /// Bytes of keys, values and overhead.
     pub(crate) bytes: u64,
+    /// Sum of its entries' fingerprints.
+    pub(crate) digest: u64,
+    /// Entries that eviction, flush or sweep met while it was sealed, and took out of
+    /// their order or due queue so as not to meet them again.
+    pub(crate) aside: Vec<u32>,
+    /// Places below this one may hold entries that stand in no order or due queue.
+    pub(crate) unsettled: usize,
     table: HashTable<u32>,
     /// The same entries in an order that changes little: see [`Container::remove`].
     members: Vec<u32>,
@@ -25,17 +73,35 @@ pub(crate) struct Container {
 
 impl Container {
     /// Without entries.
-    pub(crate) fn new(id: ContainerId, slot: Slot, epoch: Epoch) -> Self {
+    pub(crate) fn new(id: ContainerId, slot: Slot, base: Epoch, state: State) -> Self {
         Self {
             id,
             slot,
-            epoch,
+            epoch: base,
+            base,
+            state,
+            seals: 0,
+            log: None,
             seq: 0,
+            floor: WallMs(0),
             keys: 0,
             bytes: 0,
+            digest: 0,
+            aside: Vec::new(),
+            unsettled: 0,
             table: HashTable::new(),
             members: Vec::new(),
         }
+    }
+
+    /// Whether it takes neither operations nor any other change.
+    pub(crate) fn is_sealed(&self) -> bool {
+        matches!(self.state, State::Sealed)
+    }
+
+    /// Whether it is only there to be emptied.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
     }
 
     /// Counts a change of the slot.
@@ -47,8 +113,31 @@ impl Container {
     /// The version of an entry with this lower half.
     pub(crate) fn version(&self, seq: u64) -> Version {
         Version {
-            epoch: self.epoch,
+            epoch: self.base,
             seq,
+        }
+    }
+
+    /// What it holds.
+    pub(crate) fn sum(&self, wall: WallMs) -> SlotSum {
+        SlotSum {
+            keys: self.members.len() as u64,
+            digest: self.digest,
+            wall,
+        }
+    }
+
+    /// How it is shown.
+    pub(crate) fn info(&self) -> SlotInfo {
+        SlotInfo {
+            slot: self.slot,
+            container: self.id,
+            epoch: self.epoch,
+            base: self.base,
+            sealed: self.is_sealed(),
+            seals: self.seals,
+            keys: self.keys,
+            bytes: self.bytes,
         }
     }
 
@@ -86,10 +175,51 @@ impl Container {
         self.members.last().copied()
     }
 
+    /// The entry at a place.
+    pub(crate) fn at(&self, place: usize) -> Option<u32> {
+        self.members.get(place).copied()
+    }
+
     /// Up to `count` entries below a place, from the back, and the place to go on.
     pub(crate) fn below(&self, place: usize, count: usize) -> (impl Iterator<Item = u32>, usize) {
         let end = place.min(self.members.len());
         let start = end.saturating_sub(count);
         (self.members[start..end].iter().rev().copied(), start)
     }
+}
+
+/// The hash of a group's name for [`fingerprint`].
+pub(crate) fn name_hash(name: &str) -> u64 {
+    xxh3_64_with_seed(name.as_bytes(), 0)
+}
+
+/// The hash of an entry for a container's digest: the same in every process.
+pub(crate) fn fingerprint(name_hash: u64, key: &[u8], seq: u64) -> u64 {
+    // The finish of SplitMix64, so that no sum of near versions looks like another.
+    let mut hash = xxh3_64_with_seed(key, name_hash) ^ seq.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_the_same_in_every_process() {
+        let name = name_hash("users");
+        let shown = [("a", 1), ("a", 2), ("b", 1)].map(|(key, seq)| {
+            let print = fingerprint(name, key.as_bytes(), seq);
+            format!("{print:016x}")
+        });
+        assert_eq!(shown, FINGERPRINTS);
+        assert_ne!(
+            fingerprint(name_hash("user"), b"a", 1),
+            fingerprint(name, b"a", 1)
+        );
+    }
+
+    /// Nodes of one cluster compare these, so they must not change.
+    const FINGERPRINTS: [&str; 3] = ["0f015e5421bc4eae", "9162bc4342c7378c", "3d9b775a5fea6388"];
 }

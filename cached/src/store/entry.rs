@@ -5,7 +5,7 @@ use bytes::Bytes;
 use cached_proto::types::Ttl;
 
 use super::GroupId;
-use super::eviction::Links;
+use super::eviction::{Links, UNLINKED};
 use crate::clock::WallMs;
 
 /// When an entry's time is over.
@@ -31,11 +31,19 @@ impl Deadline {
         (self != Self::NEVER).then_some(self.0)
     }
 
+    /// At this time, if ever.
+    pub(crate) fn at(wall: Option<WallMs>) -> Self {
+        wall.map_or(Self::NEVER, |wall| Self(wall.0))
+    }
+
     /// Milliseconds left, if it ever comes.
     pub(crate) fn left_ms(self, now: WallMs) -> Option<u64> {
         self.wall_ms().map(|at| at.saturating_sub(now.0))
     }
 }
+
+/// In place of a place in the due queue: it is not in there.
+pub(crate) const NO_PLACE: u32 = u32::MAX;
 
 /// An entry in a shard's slab.
 pub(crate) struct Entry {
@@ -53,8 +61,10 @@ pub(crate) struct Entry {
     pub(crate) container: u32,
     /// Its place in the container's list.
     pub(crate) member: u32,
-    /// Its place in the due queue; without meaning when it never expires.
+    /// Its place in the due queue, or [`NO_PLACE`].
     pub(crate) due: u32,
+    /// In which list of its group's order it is.
+    pub(crate) strand: u16,
     pub(crate) group: GroupId,
 }
 
@@ -70,7 +80,8 @@ impl Entry {
             links: Links::default(),
             container,
             member: 0,
-            due: 0,
+            due: NO_PLACE,
+            strand: UNLINKED,
             group,
         }
     }

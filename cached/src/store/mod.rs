@@ -5,12 +5,14 @@
 //! Store ── groups: name → number, bound, bytes in use
 //!   └─ Mutex<Shard> × n       the slots whose lowest bits are its number
 //!        ├─ slab of entries
-//!        ├─ container per slot: key → entry, listable, dropped by identity
+//!        ├─ container per slot: key → entry, listable, dropped by identity;
+//!        │  others are being filled by another node, or emptied
 //!        ├─ order of eviction per group
 //!        ├─ due queue: which entries' time is over
 //!        └─ fill tokens
 //! ```
-//! Reading order: `types`, `entry`, `container`, `shard`, then this file.
+//! Reading order: `types`, `entry`, `container`, `shard`, then this file; `moves` and
+//! `moving` for slots that change hands.
 //!
 //! One lock is held at a time, for at most some thousand entries. Bounds hold over
 //! all shards: a writer evicts in its own shard, and turns to the others when that
@@ -106,7 +108,8 @@ impl Store {
     pub fn set_group(&self, name: &GroupName, settings: GroupSettings) -> GroupId {
         let id = self.groups.set(name, settings, |id, budget| {
             for shard in &self.shards {
-                shard.lock().set_group(id, budget, settings.default_ttl);
+                let mut shard = shard.lock();
+                shard.set_group(id, name, budget, settings.default_ttl);
             }
         });
         self.relieve(Scope::Group(id), None);
@@ -137,7 +140,7 @@ impl Store {
     /// is dropped. Versions start anew, so the epoch must be one under which the
     /// slot never took a write before.
     pub fn open_slot(&self, slot: Slot, epoch: Epoch) -> ContainerId {
-        let id = ContainerId(self.last_container.fetch_add(1, Ordering::Relaxed) + 1);
+        let id = self.next_container();
         let mut shard = self.shard(slot).lock();
         if let Some(before) = shard.open(slot, id, epoch) {
             in_chunks(&mut shard, |shard| shard.clear(&before, CHUNK));
@@ -150,17 +153,23 @@ impl Store {
     /// Takes time by the entries of the slot, but lets others in between.
     pub fn drop_slot(&self, slot: Slot, container: ContainerId) -> Option<u64> {
         let mut shard = self.shard(slot).lock();
-        let detached = shard.detach(slot, container)?;
-        in_chunks(&mut shard, |shard| shard.clear(&detached, CHUNK));
-        Some(detached.keys)
+        let purge = shard.detach(slot, container)?;
+        in_chunks(&mut shard, |shard| shard.clear(&purge, CHUNK));
+        Some(purge.keys)
     }
 
-    /// The container of a slot.
+    /// The container that serves a slot, sealed or not.
     pub fn slot(&self, slot: Slot) -> Option<SlotInfo> {
         self.shard(slot).lock().slot(slot)
     }
 
-    /// All containers, ascending by slot.
+    /// Slots that are served and not sealed, ascending, each with its container.
+    pub fn serving_slots(&self) -> Vec<(Slot, ContainerId)> {
+        let slots = self.slots().into_iter().filter(|info| !info.sealed);
+        slots.map(|info| (info.slot, info.container)).collect()
+    }
+
+    /// All containers that serve, sealed ones included, ascending by slot.
     pub fn slots(&self) -> Vec<SlotInfo> {
         let mut slots = Vec::new();
         for shard in &self.shards {
@@ -255,7 +264,8 @@ impl Store {
         shard.fill_alive(slot, group, key, token, now)
     }
 
-    /// Stores what a load brought, if its token still lives. The token is used up.
+    /// Stores what a load brought, if its token still lives. The token is used up. Where
+    /// the slot is sealed the fill is rejected.
     pub fn fill(
         &self,
         slot: Slot,
@@ -286,7 +296,7 @@ impl Store {
     }
 
     /// The same in short steps, each taken when it is asked for; each answers how many
-    /// entries it removed.
+    /// entries it removed. What is sealed or staged stays.
     pub fn flush_in_steps(&self, group: GroupId) -> impl Iterator<Item = u64> + Send {
         // Ends, because each step removes far more than the few writers that get in
         // between can add.
@@ -297,6 +307,7 @@ impl Store {
 
     /// Removes entries whose time is over, at most `budget`; answers how many. Looks
     /// at no others, and may leave those of the last second or so to the next call.
+    /// Those that are sealed stay, and count once as removed.
     pub fn sweep(&self, now: WallMs, budget: usize) -> usize {
         let from = self.sweep_from.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         let (before, after) = self.shards.split_at(from);
@@ -354,6 +365,10 @@ impl Store {
             .iter()
             .map(|shard| shard.lock().fill_tokens() as u64)
             .sum()
+    }
+
+    fn next_container(&self) -> ContainerId {
+        ContainerId(self.last_container.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     fn shard(&self, slot: Slot) -> &Mutex<Shard> {

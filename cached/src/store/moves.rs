@@ -166,6 +166,11 @@ impl MoveLog {
         self.queued() >= self.window.load(Ordering::Relaxed)
     }
 
+    /// Whether so much waits that not even uses are worth to be told.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.queued() / 2 >= self.window.load(Ordering::Relaxed)
+    }
+
     /// Narrows or widens the window for writers (R21).
     pub fn set_window(&self, weight: u64) {
         self.window.store(weight, Ordering::Relaxed);

@@ -5,16 +5,25 @@ use std::sync::Arc;
 
 use cached_proto::types::{Epoch, Slot};
 
+use super::shard::CHUNK;
 use super::{Change, ContainerId, KeyCursor, MoveLog, SlotInfo, SlotSum, Store};
 use crate::clock::WallMs;
 
-/// A container that serves no more and is to be emptied in steps.
+/// Rounds of [`Store::shed`]: each but the first is for what was written during the one
+/// before.
+const SHED_ROUNDS: usize = 8;
+
+/// A container that serves no more and is to be emptied.
 #[derive(Debug)]
 pub struct Purge {
     /// The slot that it served.
     pub slot: Slot,
     /// Entries that go, without notes of absence.
     pub keys: u64,
+    /// Its number in the shard.
+    pub(super) container: u32,
+    /// Its identity: its number is given to another when it is gone.
+    pub(super) id: ContainerId,
 }
 
 /// How far a scan is.
@@ -29,7 +38,7 @@ pub struct Scanned {
 pub enum Applied {
     /// It was taken in.
     Yes,
-    /// The staging had a newer version of the key.
+    /// The staging had a newer version of the key, or was complete.
     Older,
     /// The staging is gone, or there is no memory for it.
     No,
@@ -40,76 +49,138 @@ impl Store {
 
     /// From now on every change of the slot is appended to `log`, under the shard's lock.
     /// `None`: that container does not serve the slot (any more), or moves already.
+    ///
+    /// Writes are refused with `Congested` while the log is full. What nobody can be told
+    /// to wait for is appended all the same: entries that are evicted, flushed or expire.
     pub fn begin_move(
         &self,
         slot: Slot,
         container: ContainerId,
         log: &Arc<MoveLog>,
     ) -> Option<SlotInfo> {
-        todo!("{slot} {container:?} {log:?}")
+        self.shard(slot).lock().begin_move(slot, container, log)
     }
 
     /// Appends entries of the slot to its log, from the cursor on, of about so much weight.
-    /// An entry that is there during the whole scan is appended at least once.
+    /// An entry that is there during the whole scan is appended at least once; one whose
+    /// time is over is removed instead.
     pub fn scan(&self, slot: Slot, from: Option<KeyCursor>, weight: u64) -> Scanned {
-        todo!("{slot} {from:?} {weight}")
+        let next = self.shard(slot).lock().scan(slot, from, weight);
+        Scanned { next }
     }
 
     /// Seals the slot: every operation on it is refused with `Sealed` from now on, nothing
-    /// in it expires or is evicted, and its log ends with [`Change::Seal`].
+    /// in it expires or is evicted, and its log ends with [`Change::Seal`]. Answers the
+    /// slot's number of changes and its sum; `None`: that container does not serve the
+    /// slot, or is sealed already.
     pub fn seal(&self, slot: Slot, container: ContainerId, now: WallMs) -> Option<(u64, SlotSum)> {
-        todo!("{slot} {container:?} {now:?}")
+        self.shard(slot).lock().seal(slot, container, now)
     }
 
-    /// Ends a move: the slot serves as before, and nothing is logged any more.
+    /// Ends a move, before or after the seal: the slot serves as before, and nothing is
+    /// logged any more.
     pub fn end_move(&self, slot: Slot, container: ContainerId) {
-        todo!("{slot} {container:?}")
+        self.shard(slot).lock().end_move(slot, container);
     }
 
     /// Removes the least recently used entries of these slots until what is left is at most
-    /// `keep_bytes`; answers how many entries went, without notes of absence.
+    /// `keep_bytes`; answers how many entries went, without notes of absence. They are in no
+    /// group's counters: the caller counts them. More may be left where writers are faster.
     pub fn shed(&self, slots: &[(Slot, ContainerId)], keep_bytes: u64) -> u64 {
-        todo!("{slots:?} {keep_bytes}")
+        let mut keys = 0;
+        for _ in 0..SHED_ROUNDS {
+            let Some(stamp) = self.stamp_to_shed(slots, keep_bytes) else {
+                break;
+            };
+            for (slot, container) in slots {
+                let mut below = usize::MAX;
+                while below > 0 {
+                    let mut shard = self.shard(*slot).lock();
+                    let shed = shard.shed(*slot, *container, below, CHUNK, stamp);
+                    let (removed, rest) = shed.unwrap_or_default();
+                    keys += removed;
+                    below = rest;
+                }
+            }
+        }
+        keys
+    }
+
+    /// Last use of the last entry that has to go, so that the others fit.
+    fn stamp_to_shed(&self, slots: &[(Slot, ContainerId)], keep_bytes: u64) -> Option<u64> {
+        let mut ages = Vec::new();
+        for (slot, container) in slots {
+            let mut below = usize::MAX;
+            while below > 0 {
+                let shard = self.shard(*slot).lock();
+                let page = shard.ages(*slot, *container, below, CHUNK);
+                let (page, rest) = page.unwrap_or_default();
+                ages.extend(page);
+                below = rest;
+            }
+        }
+        ages.sort_unstable();
+        let mut bytes: u64 = ages.iter().map(|(_, bytes)| bytes).sum();
+        let mut last = None;
+        for (stamp, entry_bytes) in ages {
+            if bytes <= keep_bytes {
+                break;
+            }
+            bytes -= entry_bytes;
+            last = Some(stamp);
+        }
+        last
     }
 
     /// Stops serving a slot if its container serves under this epoch or an older one, without
     /// freeing anything yet.
     pub fn close_slot(&self, slot: Slot, epoch: Epoch) -> Option<Purge> {
-        todo!("{slot} {epoch:?}")
+        self.shard(slot).lock().close(slot, epoch)
     }
 
     /// Frees some entries of a closed container; answers whether it is gone.
     pub fn purge(&self, purge: &Purge, entries_max: usize) -> bool {
-        todo!("{purge:?} {entries_max}")
+        self.shard(purge.slot).lock().clear(purge, entries_max)
     }
 
     // ---- at the receiver
 
-    /// Reserves memory, if there is so much free: it counts as used until given back.
+    /// Reserves memory, if there is so much free: it counts as used until given back, or
+    /// until [`Store::apply`] fills it. Never evicts.
+    ///
+    /// The caller keeps the number of bytes in a variable of its own, one for each offer,
+    /// which it lends to every `apply` of that offer, and gives back what is left in the
+    /// end, however that is.
     pub fn reserve(&self, bytes: u64) -> bool {
-        todo!("{bytes}")
+        self.node.try_take(bytes)
     }
 
-    /// Gives reserved memory back.
+    /// Gives reserved memory back; at most what is left of it.
     pub fn give_back(&self, bytes: u64) {
-        todo!("{bytes}")
+        self.node.give(bytes);
     }
 
     /// A new, empty container for a slot that does not serve yet. A slot may have several;
-    /// each is dropped or activated by its identity.
+    /// each is dropped or activated by its identity. Its versions have `base` above.
     pub fn stage(&self, slot: Slot, base: Epoch) -> ContainerId {
-        todo!("{slot} {base:?}")
+        let id = self.next_container();
+        self.shard(slot).lock().stage(slot, id, base)
     }
 
     /// Takes in a change, iff it is newer than what is staged of the key. Staged entries
-    /// count as used memory, are never evicted, and do not expire.
-    pub fn apply(&self, container: ContainerId, change: Change) -> Applied {
-        todo!("{container:?} {change:?}")
+    /// count as used memory, are never evicted, and do not expire. They count as their
+    /// group's only once they serve.
+    ///
+    /// Memory is taken from `reserved` first (see [`Store::reserve`]), then from what is
+    /// free; what a change frees is reserved again.
+    pub fn apply(&self, container: ContainerId, change: Change, reserved: &mut u64) -> Applied {
+        let mut shard = self.shard(change.slot()).lock();
+        shard.apply(container, change, reserved)
     }
 
     /// What a staging holds; its `wall` is 0.
     pub fn staged(&self, slot: Slot, container: ContainerId) -> Option<SlotSum> {
-        todo!("{slot} {container:?}")
+        self.shard(slot).lock().staged(slot, container)
     }
 
     /// Puts a staging in service under the row's epoch, at once with all its entries:
@@ -121,18 +192,19 @@ impl Store {
         container: ContainerId,
         epoch: Epoch,
     ) -> Option<Option<Purge>> {
-        todo!("{slot} {container:?} {epoch:?}")
+        self.shard(slot).lock().activate(slot, container, epoch)
     }
 
     /// Links some entries of an activated container into the orders of eviction (by their
     /// stamps: the order is that of the sender) and of expiry; answers whether all are. Until
     /// then they are served, but neither evicted nor swept.
     pub fn settle_in(&self, slot: Slot, container: ContainerId, entries_max: usize) -> bool {
-        todo!("{slot} {container:?} {entries_max}")
+        let mut shard = self.shard(slot).lock();
+        shard.settle_in(slot, container, entries_max)
     }
 
     /// Gives a staging up.
     pub fn discard(&self, slot: Slot, container: ContainerId) -> Option<Purge> {
-        todo!("{slot} {container:?}")
+        self.shard(slot).lock().discard(slot, container)
     }
 }

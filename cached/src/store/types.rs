@@ -51,6 +51,8 @@ pub struct SlotInfo {
     pub base: Epoch,
     /// It is sealed.
     pub sealed: bool,
+    /// How often it was sealed so far: what happened to all others may have left it out.
+    pub seals: u32,
     /// Entries, without those that only say "not there".
     pub keys: u64,
     /// Bytes of keys, values and overhead.

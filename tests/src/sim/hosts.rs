@@ -95,7 +95,7 @@ pub async fn node(scene: Arc<Scene>, slot: Arc<NodeSlot>) -> turmoil::Result {
     if let Some(why) = refused {
         scene.problem(format!("{} was refused: {why}", slot.name));
     }
-    let stopped = daemon.stop().await;
+    let stopped = daemon.stop(std::future::pending()).await;
     slot.set_life(Life::Left);
     tracing::info!(node = %slot.name, ?stopped, "left");
     scene.trace((

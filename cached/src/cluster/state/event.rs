@@ -22,8 +22,10 @@ pub(crate) enum Event {
         wall: WallMs,
     },
     /// An [`Effect::Read`] ended: each range with what it held, in the order asked.
+    /// `took`: the slowest of them.
     Read {
         started: Moment,
+        took: Duration,
         result: Result<Vec<(Range, Snapshot)>, RegistryError>,
     },
     /// The watch of that number told something.
@@ -49,6 +51,7 @@ pub(crate) enum Event {
     /// An [`Effect::Txn`] ended.
     TxnDone {
         purpose: Purpose,
+        took: Duration,
         result: Result<TxnOutcome, RegistryError>,
     },
     /// An [`Effect::Revoke`] ended, however.

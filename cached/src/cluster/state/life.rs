@@ -162,18 +162,14 @@ impl State {
             _ => {}
         }
         self.say_state();
+        self.say_leave();
     }
 
     fn register(&mut self) {
         let Some(mut record) = self.config.member.clone() else {
             return;
         };
-        let owns = self.mirror.rows.contains_key(&record.id);
-        record.state = if owns {
-            MemberState::Up
-        } else {
-            MemberState::Joining
-        };
+        record.state = self.own_state(&record.id);
         self.effects.push(Effect::Register(Box::new(record)));
     }
 

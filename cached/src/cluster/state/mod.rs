@@ -5,7 +5,8 @@
 //! holds), [`reads`] and [`txns`] (how it is learned and changed), [`life`], [`proof`]
 //! and [`word`] (own registration, fence and record), [`table`] (which slots are
 //! served), [`absence`], [`probes`], [`suspects`], [`inquiry`] and [`removal`] (who is
-//! dead), [`planner`], [`plans`] and [`takeover`] (what follows), and [`picture`] (what
+//! dead), [`planner`], [`plans`], [`intents`] and [`operations`] (who should own what),
+//! [`takeover`] and [`moves`] (how slots change hands), [`tidy`], and [`picture`] (what
 //! others are shown).
 //!
 //! Rules that hold everywhere: nothing that this process wrote is believed before it
@@ -15,8 +16,11 @@
 mod absence;
 pub(crate) mod event;
 mod inquiry;
+mod intents;
 mod life;
 pub(crate) mod mirror;
+mod moves;
+mod operations;
 mod picture;
 mod planner;
 mod plans;
@@ -27,6 +31,7 @@ mod removal;
 mod suspects;
 mod table;
 mod takeover;
+mod tidy;
 mod txns;
 mod word;
 
@@ -50,6 +55,7 @@ use mirror::{Mirror, Notice};
 
 pub(crate) use absence::Absent;
 pub(crate) use life::Birth;
+pub(crate) use moves::Trouble;
 pub(crate) use table::FIRST_EPOCH;
 
 /// How long a taker waits after it saw that an owner is gone: longer than the owner
@@ -72,6 +78,7 @@ pub(crate) struct State {
     life: life::Life,
     reads: reads::Reads,
     table: table::Table,
+    moves: moves::Moves,
     absent: BTreeMap<MemberId, Absent>,
     /// Members that came back as the same incarnation, and when.
     returned: BTreeMap<MemberId, Moment>,
@@ -80,6 +87,7 @@ pub(crate) struct State {
     probes: probes::Probes,
     inquiries: BTreeMap<MemberId, inquiry::Inquiry>,
     planner: planner::Duty,
+    wishes: intents::Wishes,
     txns: BTreeMap<Purpose, txns::Stage>,
     /// Why this process cannot be part of the cluster.
     refused: Option<String>,
@@ -103,6 +111,7 @@ impl State {
             life: life::Life::new(birth.as_ref(), now),
             reads: reads::Reads::new(now),
             table: table::Table::default(),
+            moves: moves::Moves::default(),
             absent: birth
                 .and_then(|birth| birth.predecessor)
                 .into_iter()
@@ -112,6 +121,7 @@ impl State {
             probes: probes::Probes::default(),
             inquiries: BTreeMap::new(),
             planner: planner::Duty::default(),
+            wishes: intents::Wishes::default(),
             txns: BTreeMap::new(),
             refused: None,
             picture: picture::Picture::default(),
@@ -125,7 +135,11 @@ impl State {
     pub(crate) fn on_event(&mut self, event: Event, now: Moment) -> Vec<Effect> {
         match event {
             Event::Tick { wall } => self.on_tick(wall, now),
-            Event::Read { started, result } => self.on_read(started, result, now),
+            Event::Read {
+                started,
+                took,
+                result,
+            } => self.on_read(started, took, result, now),
             Event::Watched { watch, batch } => self.on_watched(watch, batch, now),
             Event::WatchEnded { watch, error } => self.on_watch_ended(watch, error, now),
             Event::SelfChecked {
@@ -137,7 +151,11 @@ impl State {
             }
             Event::KeptAlive { lease, result } => self.on_kept_alive(lease, result, now),
             Event::Registered { started, result } => self.on_registered(started, result, now),
-            Event::TxnDone { purpose, result } => self.on_txn_done(purpose, result, now),
+            Event::TxnDone {
+                purpose,
+                took,
+                result,
+            } => self.on_txn_done(purpose, took, result, now),
             Event::Revoked => self.effects.push(Effect::SignedOff),
             Event::Probed {
                 peer,
@@ -155,9 +173,9 @@ impl State {
             }
             Event::OpinionWanted { about } => self.want_probe(about, now),
             Event::RefreshAsked => self.reads.wanted = true,
-            Event::Move { id, news } => todo!("{id:?} {news:?}"),
-            Event::Committed(record) => todo!("{record:?}"),
-            Event::Leave => todo!(),
+            Event::Move { id, news } => self.on_move(&id, news, now),
+            Event::Committed(record) => self.on_committed(record, now),
+            Event::Leave => self.on_leave(),
             Event::SignOff => self.sign_off(),
         }
         self.step(now);
@@ -175,8 +193,10 @@ impl State {
         self.step_inquiries(now);
         self.step_planner(now);
         self.step_takeover(now);
+        self.step_moves(now);
         self.step_table();
         self.step_picture(now);
+        self.step_ends(now);
         self.step_fence(now);
     }
 
@@ -198,10 +218,23 @@ impl State {
         self.dirty = true;
         match notice {
             Notice::Meta => self.compare_settings(),
-            Notice::MemberCame(record) => self.member_came(&record, now),
-            Notice::MemberLeft(record) => self.member_left(*record, now),
-            Notice::Page(page) => self.table.changed(page),
-            Notice::Plan => self.tell_plan(),
+            Notice::MemberCame(record) => {
+                let seen = &mut self.wishes.first_seen;
+                seen.entry(record.id.clone()).or_insert(now);
+                self.member_came(&record, now);
+            }
+            Notice::MemberLeft(record) => {
+                self.wishes.first_seen.remove(&record.value.id);
+                self.member_left(*record, now);
+            }
+            Notice::Page(page) => {
+                self.table.changed(page);
+                self.moves.page_changed(page);
+            }
+            Notice::Plan => {
+                self.moves.plan_changed();
+                self.tell_plan();
+            }
             Notice::Other => {}
             Notice::Unreadable(key, why) => {
                 self.log(

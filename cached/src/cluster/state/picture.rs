@@ -2,15 +2,17 @@
 //! people.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use cached_proto::records::{BlacklistRecord, MemberState};
+use cached_proto::records::{BlacklistRecord, MemberRecord, MemberState, PlanRecord};
 use cached_proto::table::{PAGES, PageIndex};
 use cached_proto::types::{MemberId, NodeName, SLOTS};
 
 use super::State;
 use super::event::Effect;
 use crate::clock::Moment;
-use crate::cluster::view::{ClusterView, MemberView, SlotOwner};
+use crate::cluster::roster::wanted;
+use crate::cluster::view::{ClusterView, MemberView, OperationView, SlotOwner};
 
 /// What the last picture was made of, to see when the next one is due.
 #[derive(Debug, Default)]
@@ -19,6 +21,10 @@ pub(super) struct Picture {
     suspected: BTreeMap<MemberId, String>,
     /// When the first blacklist entry shown expires, Unix milliseconds.
     expires_ms: Option<u64>,
+    /// The plan shown, with its revision.
+    plan: Option<(i64, Arc<PlanRecord>)>,
+    /// Operations shown, by id.
+    operations: BTreeMap<String, Arc<OperationView>>,
 }
 
 impl State {
@@ -31,6 +37,8 @@ impl State {
         self.dirty = false;
         self.picture.number += 1;
         self.picture.suspected = suspected;
+        self.draw_plan();
+        self.draw_operations();
         let view = self.view();
         self.picture.expires_ms = view.blacklist.values().map(|entry| entry.expires_ms).min();
         self.effects.push(Effect::Publish(Box::new(view)));
@@ -41,6 +49,7 @@ impl State {
         let index: BTreeMap<&MemberId, u16> = members.iter().map(|m| &m.id).zip(0..).collect();
         let me = self.me.as_ref().and_then(|me| index.get(me).copied());
         let owners = self.owners(&index);
+        let to_move = self.to_move(&index, &owners);
         ClusterView {
             number: self.picture.number,
             meta: self.mirror.meta.as_ref().map(|meta| meta.value.clone()),
@@ -60,10 +69,15 @@ impl State {
                 .as_ref()
                 .map(|planner| planner.value.name.clone()),
             registry_lost_since: self.reads.lost_since,
-            plan: None,
-            to_move: 0,
-            intents: BTreeMap::new(),
-            operations: Vec::new(),
+            plan: self.picture.plan.as_ref().map(|(_, plan)| plan.clone()),
+            to_move,
+            intents: self
+                .mirror
+                .intents
+                .iter()
+                .map(|(name, held)| (name.clone(), held.value.clone()))
+                .collect(),
+            operations: self.operation_views(),
             members,
         }
     }
@@ -86,6 +100,77 @@ impl State {
             }
         }
         owners.into()
+    }
+
+    /// Slots whose owner is another than the plan wants.
+    fn to_move(&self, index: &BTreeMap<&MemberId, u16>, owners: &[SlotOwner]) -> u32 {
+        let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) else {
+            return 0;
+        };
+        if !self.mirror.table_loaded() {
+            return 0;
+        }
+        let nobody = SlotOwner::NOBODY.member;
+        let shown = |id: &MemberId| index.get(id).copied().unwrap_or(nobody);
+        let members = plan.record.members.iter();
+        let shown: Vec<u16> = members.map(|member| shown(&member.id)).collect();
+        let planned = plan.assignment.owners().iter();
+        let pairs = planned.zip(owners);
+        let elsewhere = pairs.filter(|(planned, owner)| {
+            let planned = shown.get(usize::from(**planned)).copied();
+            planned.unwrap_or(nobody) != owner.member
+        });
+        elsewhere.count() as u32
+    }
+
+    fn draw_plan(&mut self) {
+        let held = self.mirror.plan.as_ref();
+        let shown = self.picture.plan.as_ref().map(|(revision, _)| *revision);
+        if held.map(|held| held.mod_revision) != shown {
+            let plan = held.map(|held| (held.mod_revision, Arc::new(held.value.record.clone())));
+            self.picture.plan = plan;
+        }
+    }
+
+    /// Makes the pictures of operations that have changed.
+    fn draw_operations(&mut self) {
+        let (known, shown) = (&self.mirror.operations, &mut self.picture.operations);
+        shown.retain(|id, _| known.get(id).is_some_and(|op| op.record.is_some()));
+        for (id, operation) in known {
+            let Some(record) = &operation.record else {
+                continue;
+            };
+            let progress = operation.progress.values().map(|held| held.mod_revision);
+            let revision = progress.fold(record.mod_revision, i64::max);
+            let same = shown.get(id).is_some_and(|view| {
+                view.revision == revision
+                    && view.mod_revision == record.mod_revision
+                    && view.progress.len() == operation.progress.len()
+            });
+            if same {
+                continue;
+            }
+            let progress = operation.progress.iter();
+            let view = OperationView {
+                record: record.value.clone(),
+                mod_revision: record.mod_revision,
+                revision,
+                progress: progress
+                    .map(|(name, held)| (name.clone(), held.value.clone()))
+                    .collect(),
+            };
+            shown.insert(id.clone(), Arc::new(view));
+        }
+    }
+
+    /// Operations, oldest first.
+    fn operation_views(&self) -> Vec<Arc<OperationView>> {
+        let mut views: Vec<_> = self.picture.operations.values().cloned().collect();
+        views.sort_by(|a, b| {
+            let key = |view: &OperationView| (view.record.requested_ms, view.record.id.clone());
+            key(a).cmp(&key(b))
+        });
+        views
     }
 
     /// Living members and those that rows name, by name and incarnation.
@@ -128,11 +213,36 @@ impl State {
                 format!("peers cannot reach {name}, {name} reaches the registry")
             }
             (_, Some(by)) => format!("does not answer the probes of {by}"),
+            (MemberState::Joining, None) if self.on_standby(&member.value) => {
+                "on standby".to_owned()
+            }
             (MemberState::Joining, None) if self.mirror.table_loaded() => {
                 "waits to be given slots".to_owned()
             }
+            (MemberState::Draining, None) if self.mirror.rows.contains_key(id) => {
+                "gives its slots away".to_owned()
+            }
+            (MemberState::Draining, None) => "drained".to_owned(),
             _ => String::new(),
         }
+    }
+
+    fn on_standby(&self, record: &MemberRecord) -> bool {
+        record.standby && wanted(record, self.intent(&record.id)) == 0
+    }
+
+    /// Whether a member is where it should be although it owns nothing: it was asked to.
+    fn at_rest(&self, member: &MemberView) -> bool {
+        let Some(record) = &member.record else {
+            return false;
+        };
+        let suspected = self.picture.suspected.contains_key(&member.id);
+        !suspected
+            && match record.state {
+                MemberState::Joining => self.on_standby(record),
+                MemberState::Draining => member.slots == 0,
+                MemberState::Up | MemberState::Gone => false,
+            }
     }
 
     /// Operators' entries that are in force: not expired, and of the life in which the
@@ -159,6 +269,7 @@ impl State {
         problems.extend(self.own_problems());
         problems.extend(self.registry_problems(now));
         problems.extend(self.table_problems());
+        problems.extend(self.move_problems(now));
         for member in self.member_views() {
             let name = &member.id.name;
             match (&member.record, member.absent_since) {
@@ -166,7 +277,7 @@ impl State {
                     let seconds = since.map_or(0, |since| now.since(since).as_secs());
                     problems.push(format!("{name} is down for {seconds} s: {}", member.detail));
                 }
-                (Some(_), _) if !member.detail.is_empty() => {
+                (Some(_), _) if !member.detail.is_empty() && !self.at_rest(&member) => {
                     problems.push(format!("{name}: {}", member.detail));
                 }
                 (Some(_), _) => {}
@@ -221,6 +332,25 @@ impl State {
         if unowned > 0 {
             problems.push(format!("{unowned} slots have no living owner"));
         }
+        problems.extend(self.plan_problems());
         problems
+    }
+
+    /// What is not as it was planned, beside the slots of the dead.
+    fn plan_problems(&self) -> Option<String> {
+        let displaced = self.displaced();
+        if let Some(open) = self.mirror.open_operation().map(|held| &held.value) {
+            let left: u32 = displaced.values().sum();
+            let (id, kind, state) = (&open.id, open.kind.name(), open.state.name());
+            let nodes: Vec<&str> = open.nodes.iter().map(NodeName::as_str).collect();
+            let nodes = nodes.join(", ");
+            return Some(format!(
+                "operation {id} ({kind} {nodes}) is {state}: {left} slots left"
+            ));
+        }
+        let living = displaced.iter();
+        let living = living.filter(|(id, _)| self.mirror.living(id).is_some());
+        let left: u32 = living.map(|(_, slots)| slots).sum();
+        (left > 0).then(|| format!("{left} slots are not where the plan wants them"))
     }
 }

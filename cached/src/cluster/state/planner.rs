@@ -1,14 +1,14 @@
 //! The planner: one member, elected by a key on its lease, that bootstraps the
-//! cluster and decides who takes the slots of the dead.
+//! cluster and decides who should own what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cached_proto::records::{MemberState, MetaRecord, PlanMember};
+use cached_proto::records::MetaRecord;
 use cached_proto::registry_keys::RegistryKey;
 use cached_proto::ring::ALGORITHM;
 use cached_proto::table::{Page, PageIndex, Row};
-use cached_proto::types::{Incarnation, MemberId, NodeName, Slot};
+use cached_proto::types::{Incarnation, MemberId, Slot};
 use rand::Rng;
 
 use super::State;
@@ -16,8 +16,8 @@ use super::event::Purpose;
 use super::life::put;
 use super::table::FIRST_EPOCH;
 use crate::clock::Moment;
-use crate::cluster::plan::Current;
-use crate::registry::{Compare, Write};
+use crate::cluster::plan::{Current, Movement};
+use crate::registry::Compare;
 
 /// How long a member waits for each one before it by name to become the planner
 /// first: one transaction instead of a thousand.
@@ -29,18 +29,18 @@ const ELECTION_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Pages created by one transaction, below etcd's limit of 128 operations.
 const PAGES_PER_TXN: usize = 100;
 
-/// How long the key of a member that signed off may stay before the planner deletes
-/// it: the member ends its lease itself, unless it dies in between.
-const GONE_FOR: Duration = Duration::from_secs(2);
-
 #[derive(Debug, Default)]
 pub(super) struct Duty {
     /// Nobody has held the planner key since then.
     vacant_since: Option<Moment>,
     /// Members that say `gone`, and since when.
-    gone: BTreeMap<MemberId, Moment>,
+    pub(super) gone: BTreeMap<MemberId, Moment>,
     /// Why the last plan could not be made, for people.
     pub(super) fault: Option<String>,
+    /// Slots that are not where the plan wants them.
+    pub(super) to_move: u32,
+    /// Revisions of the plan and of all pages together that this was counted at.
+    counted: Option<(i64, i64)>,
 }
 
 impl State {
@@ -55,11 +55,46 @@ impl State {
         let next = [RegistryKey::Meta, RegistryKey::Plan].map(|key| self.mirror.missing(&key));
         match next {
             [true, _] => self.write_meta(),
-            [false, true] => self.write_first_plan(),
+            [false, true] => self.write_first_plan(now),
             [false, false] if !self.mirror.table_loaded() => self.write_pages(),
-            [false, false] => self.plan_for_orphans(now),
+            [false, false] => self.step_plans(now),
         }
         self.tidy_up(now);
+    }
+
+    /// One change of the plan at a time, the most urgent first.
+    fn step_plans(&mut self, now: Moment) {
+        let changes = |purpose: &Purpose| matches!(purpose, Purpose::Plan | Purpose::Operation(_));
+        if self.txns.keys().any(changes) {
+            return;
+        }
+        self.count_displaced();
+        let busy = self.plan_for_orphans(now) || self.honour_intents() || self.step_operations(now);
+        if !busy {
+            self.join_by_itself(now);
+        }
+    }
+
+    /// Counts only after something has changed: revisions never go down.
+    fn count_displaced(&mut self) {
+        let plan = self
+            .mirror
+            .plan
+            .as_ref()
+            .map_or(0, |plan| plan.mod_revision);
+        let pages = self.mirror.pages.iter().flatten();
+        let key = (plan, pages.map(|page| page.mod_revision).sum());
+        if self.planner.counted != Some(key) {
+            self.planner.to_move = self.displaced().values().sum();
+            self.planner.counted = Some(key);
+        }
+    }
+
+    /// The comparison that the plan is still the one that was read.
+    pub(super) fn same_plan(&self) -> Option<Compare> {
+        let plan = self.mirror.plan.as_ref()?;
+        let key = self.mirror.keys.key(&RegistryKey::Plan);
+        Some(Compare::ModRevision(key, plan.mod_revision))
     }
 
     fn elect(&mut self, now: Moment) {
@@ -108,11 +143,12 @@ impl State {
         self.create(Purpose::Meta, RegistryKey::Meta, &meta);
     }
 
-    fn write_first_plan(&mut self) {
-        let members: Vec<PlanMember> = self.plan_members(|_| true);
+    fn write_first_plan(&mut self, now: Moment) {
+        let members = self.eligible(&BTreeSet::new(), now);
         let reason = format!("bootstrap with {} members", members.len());
-        if let Some(record) = self.draft(&Current::nobody(), &members, reason) {
-            self.create(Purpose::Plan, RegistryKey::Plan, &record);
+        let (nobody, movement) = (Current::nobody(), Movement::OrphansOnly);
+        if let Some(planned) = self.draft(&nobody, &members, movement, reason) {
+            self.create(Purpose::Plan, RegistryKey::Plan, &planned.record);
         }
     }
 
@@ -163,36 +199,5 @@ impl State {
         let mut compares = self.as_planner();
         compares.push(Compare::CreateRevision(key.clone(), 0));
         self.submit(purpose, compares, vec![put(key, value, 0)]);
-    }
-
-    /// Deletes keys that should not be there any more.
-    fn tidy_up(&mut self, now: Moment) {
-        let members = self.mirror.members.values();
-        let gone = members.filter(|member| member.value.state == MemberState::Gone);
-        let gone: Vec<(MemberId, i64)> = gone
-            .map(|held| (held.value.id.clone(), held.create_revision))
-            .collect();
-        self.planner
-            .gone
-            .retain(|id, _| gone.iter().any(|(gone, _)| gone == id));
-        for (id, create_revision) in gone {
-            let since = *self.planner.gone.entry(id.clone()).or_insert(now);
-            if now.since(since) >= GONE_FOR {
-                let key = self.member_key(&id.name);
-                let mut compares = self.as_planner();
-                compares.push(Compare::CreateRevision(key.clone(), create_revision));
-                self.submit(Purpose::Remove(id), compares, vec![Write::Delete(key)]);
-            }
-        }
-        let expired = self.mirror.blacklist.iter();
-        let expired: Vec<(NodeName, i64)> = expired
-            .filter(|(_, held)| held.value.expires_ms <= self.wall.0)
-            .map(|(name, held)| (name.clone(), held.mod_revision))
-            .collect();
-        for (name, mod_revision) in expired {
-            let key = self.mirror.keys.key(&RegistryKey::Blacklist(name.clone()));
-            let compares = vec![Compare::ModRevision(key.clone(), mod_revision)];
-            self.submit(Purpose::Forget(name), compares, vec![Write::Delete(key)]);
-        }
     }
 }

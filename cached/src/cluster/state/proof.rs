@@ -23,6 +23,7 @@ impl State {
         now: Moment,
     ) {
         self.life.checking = false;
+        self.reads.note_trip(took);
         let snapshot = match result {
             Ok(snapshot) if snapshot.revision < self.life.check_floor => {
                 return self.registry_failed(started, &backwards(), now);

@@ -1,6 +1,7 @@
 //! Learning what the registry holds: reads that prove, a watch that hints (R40), and
 //! since when neither is possible.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::State;
@@ -14,6 +15,9 @@ const READ_GAP: Duration = Duration::from_millis(100);
 
 /// Longest pause between reads that fail: a registry that comes back is seen soon.
 const READ_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How many calls say how quick the registry is.
+const TRIPS: usize = 3;
 
 /// What is known of the registry's answers.
 #[derive(Debug)]
@@ -41,6 +45,10 @@ pub(super) struct Reads {
     /// When reads succeeded again after they had failed for longer than F.
     pub(super) back_at: Option<Moment>,
     pub(super) round_trip: Duration,
+    /// How long the last calls took, newest last; at most [`TRIPS`].
+    trips: VecDeque<Duration>,
+    /// Start of the newest read that is applied.
+    applied: Option<Moment>,
 }
 
 impl Reads {
@@ -60,7 +68,32 @@ impl Reads {
             last_error: String::new(),
             back_at: None,
             round_trip: Duration::ZERO,
+            trips: VecDeque::new(),
+            applied: None,
         }
+    }
+
+    /// A call took so long, however it ended.
+    pub(super) fn note_trip(&mut self, took: Duration) {
+        self.trips.push_back(took);
+        if self.trips.len() > TRIPS {
+            self.trips.pop_front();
+        }
+    }
+
+    /// Whether the last calls were all quicker than that (R45).
+    pub(super) fn quick(&self, budget: Duration) -> bool {
+        self.trips.len() == TRIPS && self.trips.iter().all(|took| *took < budget)
+    }
+
+    /// The slowest of the last calls.
+    pub(super) fn slowest(&self) -> Duration {
+        self.trips.iter().max().copied().unwrap_or_default()
+    }
+
+    /// Whether a read that began at that moment or later is applied.
+    pub(super) fn has_read_since(&self, at: Moment) -> bool {
+        self.applied.is_some_and(|applied| applied >= at)
     }
 }
 
@@ -69,6 +102,14 @@ impl State {
     pub(super) fn want_full_read(&mut self) {
         self.reads.wanted = true;
         self.reads.full = true;
+    }
+
+    /// What changed is to be read at once: slots wait for it.
+    pub(super) fn read_now(&mut self, now: Moment) {
+        self.reads.wanted = true;
+        if self.reads.lost_since.is_none() {
+            self.reads.not_before = now;
+        }
     }
 
     pub(super) fn step_reads(&mut self, now: Moment) {
@@ -96,9 +137,11 @@ impl State {
     pub(super) fn on_read(
         &mut self,
         started: Moment,
+        took: Duration,
         result: Result<Vec<(Range, Snapshot)>, RegistryError>,
         now: Moment,
     ) {
+        self.reads.note_trip(took);
         let full = self.reads.in_flight.take().is_some_and(|(_, full)| full);
         let listings = match result {
             Ok(listings) => listings,
@@ -126,6 +169,7 @@ impl State {
         self.reads.pause = READ_GAP;
         self.reads.ahead = self.reads.ahead.max(found.unwrap_or(0));
         self.mirror.completed(first);
+        self.reads.applied = self.reads.applied.max(Some(started));
         self.registry_answered(started, now);
         self.settle(started);
         if full {

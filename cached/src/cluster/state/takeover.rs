@@ -50,9 +50,9 @@ impl State {
         }
     }
 
-    /// All pages, from a different one on in every member, so that takers of the same
-    /// pages seldom meet.
-    fn pages_in_own_order(&self) -> Vec<PageIndex> {
+    /// All pages, from a different one on in every member, so that those who change
+    /// the same pages seldom meet.
+    pub(super) fn pages_in_own_order(&self) -> Vec<PageIndex> {
         let first = self
             .me
             .as_ref()

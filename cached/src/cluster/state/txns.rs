@@ -48,9 +48,23 @@ impl State {
     pub(super) fn on_txn_done(
         &mut self,
         purpose: Purpose,
+        took: Duration,
         result: Result<TxnOutcome, RegistryError>,
         now: Moment,
     ) {
+        self.reads.note_trip(took);
+        // These answers decide at once: slots are sealed meanwhile.
+        match &purpose {
+            Purpose::Commit(id) => {
+                self.txns.remove(&purpose);
+                return self.on_commit_answered(id, result, now);
+            }
+            Purpose::AbortCommit(id) => {
+                self.txns.remove(&purpose);
+                return self.on_doubt_answered(id, result, now);
+            }
+            _ => {}
+        }
         let succeeded = result.as_ref().is_ok_and(|outcome| outcome.succeeded);
         match &purpose {
             Purpose::SayGone => self.said_gone(),

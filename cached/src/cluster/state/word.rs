@@ -1,15 +1,18 @@
-//! The own word in the registry: joining, up, and in the end gone.
+//! The own word in the registry: joining, up, draining, and in the end gone.
 
 use cached_proto::records::{MemberRecord, MemberState};
+use cached_proto::types::MemberId;
 
 use super::State;
 use super::event::{Effect, Purpose};
 use super::life::{Standing, put};
+use crate::cluster::roster::empties;
 use crate::cluster::view::FenceReason;
 use crate::registry::Write;
 
 impl State {
-    /// A member says in its record that it owns slots, or that it has lost them all.
+    /// A member says in its record that it owns slots, that it gives them away because
+    /// it was asked to, or that it waits for some.
     pub(super) fn say_state(&mut self) {
         let Some((me, _)) = self.registered() else {
             return;
@@ -17,14 +20,23 @@ impl State {
         let Some(own) = self.mirror.living(me) else {
             return;
         };
-        let right = match (own.value.state, self.mirror.rows.contains_key(me)) {
-            (MemberState::Joining, true) => MemberState::Up,
-            (MemberState::Up, false) => MemberState::Joining,
-            _ => return,
-        };
+        let right = self.own_state(me);
+        if own.value.state == right || own.value.state == MemberState::Gone {
+            return;
+        }
         if self.life.open && self.settled() {
             let write = self.own_record(right);
             self.submit(Purpose::SayState, Vec::new(), vec![write]);
+        }
+    }
+
+    /// What this member is, by what was asked of it and by its rows. Drained or draining
+    /// is one word: how many slots it has says which.
+    pub(super) fn own_state(&self, me: &MemberId) -> MemberState {
+        match self.mirror.rows.contains_key(me) {
+            _ if empties(self.intent(me)) => MemberState::Draining,
+            true => MemberState::Up,
+            false => MemberState::Joining,
         }
     }
 

@@ -296,5 +296,12 @@ async fn a_slot_that_is_not_here_is_said_to_be_so() {
     let container = world.store.slot(slot()).unwrap().container;
     world.store.drop_slot(slot(), container);
     world.release(1);
-    assert_eq!(reader.await.unwrap(), Err(GetError::NotServed));
+    let entry = reader.await.unwrap().unwrap().unwrap();
+    assert_eq!(
+        (text(&entry), entry.uncached),
+        ("v1", true),
+        "who came before the slot left gets what was loaded"
+    );
+    let late = world.reader("k").await.unwrap();
+    assert_eq!(late, Err(GetError::NotServed));
 }

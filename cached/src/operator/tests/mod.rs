@@ -8,10 +8,10 @@ use cached_proto::failure::{Applied, Failure, FailureCode};
 use cached_proto::limits::GROUPS_MAX;
 use cached_proto::operation::{Condition, Operation};
 use cached_proto::records::{BlacklistRecord, GroupRecord};
-use cached_proto::types::{GroupName, Incarnation, Key, NodeName, Slot};
+use cached_proto::types::{Epoch, GroupName, Incarnation, Key, NodeName, Slot};
 
-use super::fixture::{FakePeers, World, group};
-use crate::cluster::view::FenceReason;
+use super::fixture::{FakePeers, World, group, slots_of};
+use crate::cluster::view::{FenceReason, SlotOwner};
 
 fn name(name: &str) -> NodeName {
     NodeName::new(name).unwrap()
@@ -89,8 +89,14 @@ async fn a_flush_asks_nobody_without_slots_and_names_who_is_away() {
     let world = World::new();
     world.publish(|view| {
         view.members[1].record = None;
-        view.members[2].slots = 0;
+        let others = view.owners.iter_mut().filter(|row| row.member == 2);
+        others.for_each(|row| row.member = 0);
     });
+    for slot in slots_of(&world.view.load(), "n1") {
+        if world.store.slot(slot).is_none() {
+            world.store.open_slot(slot, Epoch(1));
+        }
+    }
     let group = group("default-group").name;
     let nodes = world.operator.flush_group(&group, "").await.unwrap().nodes;
     assert_eq!(nodes.len(), 2);
@@ -113,6 +119,93 @@ async fn a_flush_asks_nobody_without_slots_and_names_who_is_away() {
 }
 
 #[tokio::test]
+async fn slots_that_change_hands_during_a_flush_are_met_at_their_new_owner() {
+    let world = World::new();
+    let mut covered = slots_of(&world.view.load(), "n2");
+    let moved = covered.pop().unwrap();
+    world
+        .peers
+        .flush_slots
+        .lock()
+        .insert("n2".to_owned(), vec![covered.clone(), covered]);
+    let name = group("default-group").name;
+    let moves = async {
+        // The first round has been answered without that slot.
+        while world.peers.flush_slots.lock()["n2"].len() > 1 {
+            tokio::task::yield_now().await;
+        }
+        world.publish(|view| {
+            view.owners[moved.index()] = SlotOwner {
+                member: 0,
+                epoch: Epoch(2),
+            };
+        });
+        world.store.open_slot(moved, Epoch(2));
+    };
+    let (flushed, ()) = tokio::join!(world.operator.flush_group(&name, ""), moves);
+    let nodes = flushed.unwrap().nodes;
+    assert_eq!(nodes.len(), 3);
+    for node in nodes {
+        assert_eq!(node.failure, None, "{}", node.name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_sealed_during_a_flush_is_not_covered_by_it() {
+    let world = World::new();
+    let group = group("default-group").name;
+    let slots: Vec<Slot> = Slot::all().take(3).collect();
+    let container = |slot: Slot| world.store.slot(slot).unwrap().container;
+    let seal = |slot| world.store.seal(slot, container(slot), world.clock.wall());
+    seal(slots[0]).unwrap();
+    // Something to drop, so that there is a step after which others run.
+    let id = world.store.group(&group).unwrap();
+    let set = Operation::Set {
+        key: Key::new("k").unwrap(),
+        value: "v".into(),
+        ttl: None,
+        condition: Condition::Always,
+    };
+    let other = Slot::all().nth(4).unwrap();
+    world
+        .store
+        .execute(other, id, &set, world.clock.wall())
+        .unwrap();
+    let meanwhile = async {
+        seal(slots[1]).unwrap();
+        seal(slots[2]).unwrap();
+        world.store.end_move(slots[2], container(slots[2]));
+    };
+    let (flushed, ()) = tokio::join!(world.operator.flush_own(&group), meanwhile);
+    let covered = flushed.unwrap().slots;
+    assert_eq!(covered.len(), 5461 - 3);
+    assert!(slots.iter().all(|slot| !covered.contains(slot)));
+    world.store.end_move(slots[0], container(slots[0]));
+    world.store.end_move(slots[1], container(slots[1]));
+    let flushed = world.operator.flush_own(&group).await.unwrap();
+    assert_eq!(flushed.slots.len(), 5461);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_says_how_many_slots_it_never_met() {
+    let world = World::new();
+    let mut covered = slots_of(&world.view.load(), "n2");
+    covered.truncate(covered.len() - 3);
+    world
+        .peers
+        .flush_slots
+        .lock()
+        .insert("n2".to_owned(), vec![covered; 1000]);
+    let name = group("default-group").name;
+    let nodes = world.operator.flush_group(&name, "").await.unwrap().nodes;
+    assert!(nodes[0].failure.is_none() && nodes[2].failure.is_none());
+    let failure: Failure = nodes[1].failure.clone().unwrap().into();
+    assert_eq!(failure.code, FailureCode::Unavailable);
+    assert_eq!(failure.applied, Applied::Unknown);
+    assert!(failure.message.starts_with("3 slots of n2"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_long_flush_lets_others_run_and_owns_up_when_the_fence_falls_meanwhile() {
     let world = World::new();
     let group = group("default-group").name;
@@ -128,7 +221,9 @@ async fn a_long_flush_lets_others_run_and_owns_up_when_the_fence_falls_meanwhile
         store.execute(slot, id, &set, world.clock.wall()).unwrap();
     };
     write();
-    assert_eq!(world.operator.flush_own(&group).await, Ok(1));
+    let flushed = world.operator.flush_own(&group).await.unwrap();
+    assert_eq!(flushed.keys, 1);
+    assert_eq!(flushed.slots, slots_of(&world.view.load(), "n1"));
     write();
     let meanwhile = async { world.view.fence().close(FenceReason::Removed) };
     let (flushed, ()) = tokio::join!(world.operator.flush_own(&group), meanwhile);

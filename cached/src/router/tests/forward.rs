@@ -231,7 +231,7 @@ async fn a_redirect_to_this_node_waits_for_its_view() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_knows_more_waits_at_most_100_ms() {
+async fn a_caller_who_knows_more_waits_at_most_half_a_second() {
     let world = World::new();
     let route = Route::OwnerOnly {
         known_epoch: Epoch(6),
@@ -244,7 +244,7 @@ async fn a_caller_who_knows_more_waits_at_most_100_ms() {
     let failure = world.router.execute(command).await.unwrap_err();
     assert_eq!(failure.code, FailureCode::WrongOwner);
     let took = world.clock.now().since(started);
-    assert!((100..110).contains(&took.as_millis()), "{took:?}");
+    assert!((500..510).contains(&took.as_millis()), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

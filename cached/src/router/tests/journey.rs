@@ -173,10 +173,10 @@ fn failures_that_no_attempt_helps_settle_at_once() {
 }
 
 #[test]
-fn newer_redirects_are_followed_three_times() {
+fn newer_redirects_are_followed_and_others_three_times() {
     let mut journey = journey(get(key_of(1, 0)));
     let slot = journey.slot;
-    for epoch in 6..9 {
+    for epoch in 6..20 {
         journey.answered(
             Err(redirect(slot, &member("n3", 3), Epoch(epoch))),
             Epoch(epoch - 1),
@@ -184,7 +184,13 @@ fn newer_redirects_are_followed_three_times() {
         assert_eq!(journey.state, State::Ready);
         assert_eq!(journey.hint.as_ref().unwrap().epoch, Epoch(epoch));
     }
-    journey.answered(Err(redirect(slot, &member("n2", 2), Epoch(9))), Epoch(8));
+    for _ in 0..3 {
+        let same = redirect(slot, &member("n2", 2), Epoch(19));
+        journey.answered(Err(same), Epoch(19));
+        assert!(journey.is_paused());
+        journey.wake();
+    }
+    journey.answered(Err(redirect(slot, &member("n2", 2), Epoch(19))), Epoch(19));
     let failure = settled(journey).unwrap_err();
     assert_eq!(
         (failure.code, failure.applied),

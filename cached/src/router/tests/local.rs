@@ -269,9 +269,14 @@ async fn a_slot_without_container_is_waited_for() {
     let failure = world.execute(get(key.clone())).await.unwrap_err();
     assert_eq!(
         (failure.code, failure.applied),
-        (FailureCode::Unavailable, Applied::No)
+        (FailureCode::Deadline, Applied::No)
     );
-    assert_eq!(world.counters.retries.get(), 2);
+    assert!(
+        failure.message.contains("being opened or closed"),
+        "{failure}"
+    );
+    assert_eq!(world.counters.retries.get(), 0, "waiting is no attempt");
+    assert_eq!(world.parking.waiting(), 0);
     let opens = async {
         world.clock.sleep(Duration::from_millis(20)).await;
         world.store.open_slot(slot, EPOCH);

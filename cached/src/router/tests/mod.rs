@@ -9,3 +9,4 @@ mod groups;
 mod journey;
 mod local;
 mod order;
+mod parking;

@@ -1,8 +1,8 @@
-//! Exact least-recently-used order: a doubly linked list, every step O(1).
+//! Least-recently-used order in one list: doubly linked, every step O(1).
 
 use super::{Linked, Links, NONE};
 
-/// The order of one group in one shard. The entries themselves hold the links.
+/// One list. The entries themselves hold the links.
 #[derive(Debug)]
 pub(crate) struct Lru {
     newest: u32,
@@ -37,6 +37,31 @@ impl Lru {
         self.newest = index;
     }
 
+    /// The next newer entry.
+    pub(crate) fn newer(&self, entries: &mut impl Linked, index: u32) -> Option<u32> {
+        let newer = entries.links(index).newer;
+        (newer != NONE).then_some(newer)
+    }
+
+    /// Takes in an entry that is in no order, as the next older one of another, or as
+    /// the newest.
+    pub(crate) fn insert_before(
+        &mut self,
+        entries: &mut impl Linked,
+        index: u32,
+        other: Option<u32>,
+    ) {
+        let Some(newer) = other else {
+            return self.insert(entries, index);
+        };
+        let older = std::mem::replace(&mut entries.links(newer).older, index);
+        *entries.links(index) = Links { newer, older };
+        match older {
+            NONE => self.oldest = index,
+            older => entries.links(older).newer = index,
+        }
+    }
+
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, entries: &mut impl Linked, index: u32) {
         let Links { newer, older } = *entries.links(index);
@@ -66,6 +91,14 @@ mod tests {
     impl Linked for Vec<Links> {
         fn links(&mut self, index: u32) -> &mut Links {
             &mut self[index as usize]
+        }
+
+        fn strand(&mut self, _: u32) -> &mut u16 {
+            unreachable!("a list alone does not ask")
+        }
+
+        fn stamp(&self, _: u32) -> u64 {
+            unreachable!("a list alone does not ask")
         }
     }
 

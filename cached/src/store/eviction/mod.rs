@@ -2,13 +2,21 @@
 //! inside the entries, so that it allocates nothing.
 
 mod lru;
+mod order;
 
-pub(crate) use lru::Lru;
+use lru::Lru;
+pub(crate) use order::Order;
 
 use crate::clock::WallMs;
 
 /// In place of a neighbour: there is none.
 const NONE: u32 = u32::MAX;
+
+/// In place of a strand's number: the entry is in no list.
+pub(crate) const UNLINKED: u16 = u16::MAX;
+
+/// In place of a strand's number: the entry is in the main list.
+const IN_MAIN: u16 = u16::MAX - 1;
 
 /// An entry's neighbours in its order of eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +34,16 @@ impl Default for Links {
     }
 }
 
-/// What a policy sees of the entries: their links, by number.
+/// What a policy sees of the entries, by number.
 pub(crate) trait Linked {
     /// The links of one entry.
     fn links(&mut self, index: u32) -> &mut Links;
+
+    /// In which list it is.
+    fn strand(&mut self, index: u32) -> &mut u16;
+
+    /// When it was last used.
+    fn stamp(&self, index: u32) -> u64;
 }
 
 /// Gives out stamps of use, by which entries of different orders are compared.
@@ -52,6 +66,16 @@ impl Stamps {
         let clock = now.0.min(u64::MAX >> Self::COUNT_BITS) << Self::COUNT_BITS;
         self.last = clock.max(self.last.saturating_add(1));
         self.last
+    }
+
+    /// Uses from now on are newer than this stamp of another shard.
+    pub(crate) fn pass(&mut self, stamp: u64) {
+        self.last = self.last.max(stamp);
+    }
+
+    /// The clock as the newest use showed it.
+    pub(crate) fn clock(&self) -> WallMs {
+        WallMs(self.last >> Self::COUNT_BITS)
     }
 }
 

@@ -18,10 +18,13 @@ impl Shard {
         operation: &Operation,
         now: WallMs,
     ) -> Result<Executed, Refused> {
-        let place = self.place(slot, group, operation.key())?;
+        let place = match operation {
+            Operation::Get { .. } => self.place_to_read(slot, group, operation.key(), now)?,
+            _ => self.place_to_write(slot, group, operation.key(), now)?,
+        };
         let reply = match operation {
             Operation::Get { metadata_only, .. } => {
-                return Ok(self.get(&place, *metadata_only, now).unwrap_or_else(|| {
+                return Ok(self.get(&place, *metadata_only).unwrap_or_else(|| {
                     self.count_miss(group);
                     Executed::Reply(Reply::Get(None))
                 }));
@@ -31,9 +34,9 @@ impl Shard {
                 ttl,
                 condition,
                 ..
-            } => self.set(&place, value, *ttl, *condition, now)?,
-            Operation::Delete { condition, .. } => self.delete(&place, *condition, now),
-            Operation::Touch { ttl, .. } => self.set_ttl(&place, *ttl, now),
+            } => self.set(&place, value, *ttl, *condition)?,
+            Operation::Delete { condition, .. } => self.delete(&place, *condition),
+            Operation::Touch { ttl, .. } => self.set_ttl(&place, *ttl),
         };
         Ok(Executed::Reply(reply))
     }
@@ -47,8 +50,8 @@ impl Shard {
         metadata_only: bool,
         now: WallMs,
     ) -> Result<Option<Executed>, Refused> {
-        let place = self.place(slot, group, key)?;
-        Ok(self.get(&place, metadata_only, now))
+        let place = self.place_to_read(slot, group, key, now)?;
+        Ok(self.get(&place, metadata_only))
     }
 
     /// Counts a read that found nothing.
@@ -58,17 +61,23 @@ impl Shard {
 
     /// Whether a read would find something.
     pub(crate) fn contains(&self, slot: Slot, group: GroupId, key: &Key, now: WallMs) -> bool {
-        let place = self.place(slot, group, key).ok();
-        let found = place.and_then(|place| self.peek(&place));
-        found.is_some_and(|index| !self.entries[index as usize].deadline.has_passed(now))
+        let Ok(place) = self.place(slot, group, key, now) else {
+            return false;
+        };
+        let found = self.peek(&place);
+        found.is_some_and(|index| {
+            let deadline = self.entries[index as usize].deadline;
+            !deadline.has_passed(place.now)
+        })
     }
 
     /// A read of the value is a use; a look at its metadata is not, so that
     /// inspecting a cache does not change what it keeps.
-    fn get(&mut self, place: &Place<'_>, metadata_only: bool, now: WallMs) -> Option<Executed> {
-        let index = self.find(place, now)?;
+    fn get(&mut self, place: &Place<'_>, metadata_only: bool) -> Option<Executed> {
+        let index = self.find(place)?;
         if !metadata_only {
-            self.touch(index, now);
+            self.touch(index, place.now);
+            self.log_read(index);
         }
         let group = place.group.index();
         let counters = &mut self.groups[group].counters;
@@ -86,7 +95,7 @@ impl Shard {
                 value.clone()
             },
             version: Some(container.version(entry.seq)),
-            ttl_ms: entry.deadline.left_ms(now),
+            ttl_ms: entry.deadline.left_ms(place.now),
             value_bytes: value.len() as u64,
             loaded: false,
             uncached: false,
@@ -100,10 +109,9 @@ impl Shard {
         value: &Bytes,
         ttl: Option<Ttl>,
         condition: Condition,
-        now: WallMs,
     ) -> Result<Reply, Refused> {
         self.check_fits(place, value.len())?;
-        let found = self.find(place, now);
+        let found = self.find(place);
         let current = self.version(found);
         if !holds(condition, current) {
             return Ok(Reply::Set {
@@ -112,8 +120,8 @@ impl Shard {
             });
         }
         self.fills.kill(self.fill_key(place));
-        let deadline = self.deadline(place.group, ttl, now);
-        let version = self.put(place, found, Some(value.clone()), deadline, now);
+        let deadline = self.deadline(place.group, ttl, place.now);
+        let version = self.put(place, found, Some(value.clone()), deadline);
         self.groups[place.group.index()].counters.sets += 1;
         Ok(Reply::Set {
             stored: true,
@@ -123,9 +131,9 @@ impl Shard {
 
     /// Kills the key's fill token and its note of absence in any case: who deletes
     /// says that what an origin told before is out of date.
-    fn delete(&mut self, place: &Place<'_>, condition: Condition, now: WallMs) -> Reply {
+    fn delete(&mut self, place: &Place<'_>, condition: Condition) -> Reply {
         self.fills.kill(self.fill_key(place));
-        let found = self.find(place, now);
+        let found = self.find(place);
         let current = self.version(found);
         if current.is_some() && !holds(condition, current) {
             return Reply::Delete {
@@ -143,13 +151,14 @@ impl Shard {
     }
 
     /// Counts as a use: who prolongs an entry means to read it.
-    fn set_ttl(&mut self, place: &Place<'_>, ttl: Option<Ttl>, now: WallMs) -> Reply {
+    fn set_ttl(&mut self, place: &Place<'_>, ttl: Option<Ttl>) -> Reply {
         let found = self
-            .find(place, now)
+            .find(place)
             .filter(|index| self.entries[*index as usize].is_key());
         if let Some(index) = found {
-            self.set_deadline(index, Deadline::after(now, ttl));
-            self.touch(index, now);
+            self.set_deadline(index, Deadline::after(place.now, ttl));
+            self.touch(index, place.now);
+            self.log_use(index);
         }
         Reply::Touch {
             found: found.is_some(),

@@ -4,6 +4,7 @@ use cached_proto::types::{Key, Slot};
 
 use super::{FillKey, Shard};
 use crate::clock::WallMs;
+use crate::faults::{Fault, planted};
 use crate::store::entry::Deadline;
 use crate::store::{Fill, FillToken, Filled, GroupId, Refused};
 
@@ -16,7 +17,7 @@ impl Shard {
         key: &Key,
         until: WallMs,
     ) -> Result<FillToken, Refused> {
-        let place = self.place(slot, group, key)?;
+        let place = self.place(slot, group, key, WallMs(0))?;
         let fill_key = self.fill_key(&place);
         let nonce = self.fills.begin(fill_key, group, until);
         Ok(FillToken {
@@ -36,24 +37,23 @@ impl Shard {
         fill: Fill,
         now: WallMs,
     ) -> Result<Filled, Refused> {
-        let alive = self.fill_alive(slot, group, key, token, now);
+        let alive = self.fill_alive(slot, group, key, token, now) || planted(Fault::R34);
         self.abandon_fill(slot, group, key, token);
-        let place = match self.place(slot, group, key) {
+        let place = match self.place_to_write(slot, group, key, now) {
             Ok(place) if alive => place,
+            Err(congested @ Refused::Congested(_)) if alive => return Err(congested),
             _ => {
                 self.groups[group.index()].counters.fills_rejected += 1;
                 return Ok(Filled::Rejected);
             }
         };
         let (value, deadline) = match fill {
-            Fill::Value { value, ttl } => (Some(value), self.deadline(group, ttl, now)),
-            Fill::Absent { ttl } => (None, Deadline::after(now, Some(ttl))),
+            Fill::Value { value, ttl } => (Some(value), self.deadline(group, ttl, place.now)),
+            Fill::Absent { ttl } => (None, Deadline::after(place.now, Some(ttl))),
         };
         self.check_fits(&place, value.as_ref().map_or(0, bytes::Bytes::len))?;
-        let found = self.find(&place, now);
-        Ok(Filled::Stored(
-            self.put(&place, found, value, deadline, now),
-        ))
+        let found = self.find(&place);
+        Ok(Filled::Stored(self.put(&place, found, value, deadline)))
     }
 
     /// Takes a token back.
@@ -78,7 +78,7 @@ impl Shard {
 
     /// Under which key to look for a token, if its container serves.
     fn key_of(&self, slot: Slot, group: GroupId, key: &Key, token: FillToken) -> Option<FillKey> {
-        let place = self.place(slot, group, key).ok()?;
+        let place = self.place(slot, group, key, WallMs(0)).ok()?;
         let fill_key = self.fill_key(&place);
         (fill_key.container == token.container).then_some(fill_key)
     }

@@ -47,7 +47,7 @@ impl Shard {
                 if left == 0 || self.is_turn_of_others() {
                     return;
                 }
-                let Some((_, victim)) = self.oldest(scope, Some(keep)) else {
+                let Some((_, victim)) = self.victim(scope, Some(keep)) else {
                     break;
                 };
                 self.remove(victim, Gone::Evicted);
@@ -62,8 +62,8 @@ impl Shard {
     }
 
     /// When the entry was last used that would go first.
-    pub(crate) fn oldest_stamp(&self, scope: Scope) -> Option<u64> {
-        self.oldest(scope, None).map(|(stamp, _)| stamp)
+    pub(crate) fn oldest_stamp(&mut self, scope: Scope) -> Option<u64> {
+        self.victim(scope, None).map(|(stamp, _)| stamp)
     }
 
     /// Evicts, while the bound is passed, at most so many.
@@ -72,38 +72,50 @@ impl Shard {
             if !self.is_over(scope) {
                 return;
             }
-            let Some((_, victim)) = self.oldest(scope, None) else {
+            let Some((_, victim)) = self.victim(scope, None) else {
                 return;
             };
             self.remove(victim, Gone::Evicted);
         }
     }
 
-    /// Removes entries whose time is over, at most so many; answers how many.
+    /// Removes entries whose time is over, at most so many; answers how many. Those in
+    /// sealed containers are put aside, and count as removed.
     pub(crate) fn sweep(&mut self, now: WallMs, entries_max: usize) -> usize {
         self.fills.expire(now);
         for removed in 0..entries_max {
             let Some(index) = self.due.first_due(now) else {
                 return removed;
             };
-            self.remove(index, Gone::Expired);
+            if self.is_sealed(index) {
+                self.put_aside(index);
+            } else {
+                self.remove(index, Gone::Expired);
+            }
         }
         entries_max
     }
 
     /// Removes a group's entries, at most so many; answers how many keys were among
-    /// them, or `None` when nothing was left.
+    /// them, or `None` when nothing was left but what is sealed or staged.
     pub(crate) fn flush(&mut self, group: GroupId, entries_max: usize) -> Option<u64> {
         self.fills.kill_group(group);
-        let keys_before = self.groups[group.index()].counters.keys;
-        self.groups[group.index()].order.oldest()?;
+        if self.settle_some(entries_max) {
+            return Some(0);
+        }
+        let deletes_before = self.groups[group.index()].counters.deletes;
+        self.oldest(Scope::Group(group), None)?;
         for _ in 0..entries_max {
-            let Some(index) = self.groups[group.index()].order.oldest() else {
+            let Some((_, index)) = self.oldest(Scope::Group(group), None) else {
                 break;
             };
-            self.remove(index, Gone::Removed);
+            if self.is_sealed(index) {
+                self.put_aside(index);
+            } else {
+                self.remove(index, Gone::Removed);
+            }
         }
-        Some(keys_before - self.groups[group.index()].counters.keys)
+        Some(self.groups[group.index()].counters.deletes - deletes_before)
     }
 
     fn is_over(&self, scope: Scope) -> bool {
@@ -118,6 +130,20 @@ impl Shard {
         self.config.shards_log2 > 0 && self.evictions.is_multiple_of(LEAVE_ONE_IN)
     }
 
+    /// The entry to be evicted next, with its stamp. Puts those aside that are sealed; a
+    /// bound may stay broken while too many are, which is for milliseconds.
+    fn victim(&mut self, scope: Scope, keep: Option<u32>) -> Option<(u64, u32)> {
+        let mut may_settle = true;
+        for _ in 0..CHUNK {
+            match self.oldest(scope, keep) {
+                Some((_, index)) if self.is_sealed(index) => self.put_aside(index),
+                None if may_settle && self.settle_some(CHUNK) => may_settle = false,
+                found => return found,
+            }
+        }
+        None
+    }
+
     /// The entry that goes first, with its stamp. Over all groups that is the one
     /// used longest ago among the first of each, so it takes time by their number.
     fn oldest(&self, scope: Scope, keep: Option<u32>) -> Option<(u64, u32)> {
@@ -125,10 +151,9 @@ impl Shard {
             Scope::Group(group) => &self.groups[group.index()..=group.index()],
             Scope::Node => &self.groups[..],
         };
-        let first = groups.iter().filter_map(|group| group.order.oldest());
-        let candidates = first.filter(|index| Some(*index) != keep);
-        candidates
-            .map(|index| (self.entries[index as usize].stamp, index))
-            .min()
+        let first = groups
+            .iter()
+            .filter_map(|group| group.order.oldest(&self.entries));
+        first.filter(|(_, index)| Some(*index) != keep).min()
     }
 }

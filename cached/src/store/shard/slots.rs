@@ -3,67 +3,80 @@
 use cached_proto::types::{Epoch, Key, Slot};
 
 use super::{Gone, Shard};
-use crate::store::container::Container;
-use crate::store::{ContainerId, GroupId, KeyCursor, KeyPage, SlotInfo};
-
-/// A container that serves no more and has to be emptied.
-#[derive(Debug)]
-pub(crate) struct Detached {
-    /// Its number in the shard.
-    container: u32,
-    /// Entries that went, without notes of absence.
-    pub(crate) keys: u64,
-}
+use crate::store::container::{Container, State};
+use crate::store::{ContainerId, GroupId, KeyCursor, KeyPage, Purge, SlotInfo};
 
 impl Shard {
     /// Serves a slot from a new container; the one before serves no more.
-    pub(crate) fn open(&mut self, slot: Slot, id: ContainerId, epoch: Epoch) -> Option<Detached> {
+    pub(crate) fn open(&mut self, slot: Slot, id: ContainerId, epoch: Epoch) -> Option<Purge> {
+        let container = Container::new(id, slot, epoch, State::Serving);
+        let container = self.containers.insert(container) as u32;
+        self.serve(slot, container)
+    }
+
+    /// Serves a slot from this container; the one before serves no more.
+    pub(super) fn serve(&mut self, slot: Slot, container: u32) -> Option<Purge> {
         let before = self.container(slot).map(|container| container.id);
         let before = before.and_then(|id| self.detach(slot, id));
-        let container = self.containers.insert(Container::new(id, slot, epoch)) as u32;
         let local = self.local(slot);
         self.serving[local] = Some(container);
         before
     }
 
     /// Stops serving a slot, if that container serves it. Its tokens die.
-    pub(crate) fn detach(&mut self, slot: Slot, id: ContainerId) -> Option<Detached> {
-        let keys = self
-            .container(slot)
-            .filter(|container| container.id == id)?
-            .keys;
+    pub(crate) fn detach(&mut self, slot: Slot, id: ContainerId) -> Option<Purge> {
+        let number = self.number(slot, id)?;
         let local = self.local(slot);
-        let container = self.serving[local].take()?;
+        self.serving[local] = None;
         self.fills.kill_container(id);
-        Some(Detached { container, keys })
+        self.unsettled.retain(|other| *other != number);
+        let container = &mut self.containers[number as usize];
+        container.state = State::Closed;
+        container.log = None;
+        container.aside = Vec::new();
+        Some(Purge {
+            slot,
+            keys: container.keys,
+            container: number,
+            id,
+        })
+    }
+
+    /// Stops serving a slot that is served under this epoch or an older one.
+    pub(crate) fn close(&mut self, slot: Slot, epoch: Epoch) -> Option<Purge> {
+        let container = self.container(slot)?;
+        let id = (container.epoch <= epoch).then_some(container.id)?;
+        self.detach(slot, id)
     }
 
     /// Frees entries of a container that serves no more, at most so many, and then
     /// itself; answers whether it is gone.
-    pub(crate) fn clear(&mut self, detached: &Detached, entries_max: usize) -> bool {
-        let container = detached.container as usize;
-        for _ in 0..entries_max {
-            let Some(index) = self.containers[container].last() else {
-                break;
+    pub(crate) fn clear(&mut self, purge: &Purge, entries_max: usize) -> bool {
+        let number = purge.container as usize;
+        for _ in 0..entries_max.max(1) {
+            let container = self.containers.get(number);
+            let Some(container) = container.filter(|container| container.id == purge.id) else {
+                return true;
             };
-            self.remove(index, Gone::Dropped);
+            match container.last() {
+                Some(index) => self.remove(index, Gone::Dropped),
+                None => {
+                    self.containers.remove(number);
+                }
+            }
         }
-        let is_empty = self.containers[container].len() == 0;
-        if is_empty {
-            self.containers.remove(container);
-        }
-        is_empty
+        false
     }
 
     /// The container that serves a slot.
     pub(crate) fn slot(&self, slot: Slot) -> Option<SlotInfo> {
-        self.container(slot).map(info)
+        self.container(slot).map(Container::info)
     }
 
     /// All containers that serve, ascending by slot.
     pub(crate) fn slots(&self) -> impl Iterator<Item = SlotInfo> {
         let serving = self.serving.iter().flatten();
-        serving.map(|container| info(&self.containers[*container as usize]))
+        serving.map(|container| self.containers[*container as usize].info())
     }
 
     /// Keys of a slot's container, from the cursor on; looks at `limit` entries.
@@ -94,24 +107,19 @@ impl Shard {
         entry.is_key().then(|| (entry.group, key()))
     }
 
-    fn container(&self, slot: Slot) -> Option<&Container> {
+    /// The container that serves a slot, sealed or not.
+    pub(super) fn container(&self, slot: Slot) -> Option<&Container> {
         self.serving[self.local(slot)].map(|container| &self.containers[container as usize])
+    }
+
+    /// The number of the container that serves a slot, if it is that one.
+    pub(super) fn number(&self, slot: Slot, id: ContainerId) -> Option<u32> {
+        let number = self.serving[self.local(slot)]?;
+        (self.containers[number as usize].id == id).then_some(number)
     }
 
     /// A slot's number within the shard.
     pub(super) fn local(&self, slot: Slot) -> usize {
         slot.index() >> self.config.shards_log2
-    }
-}
-
-fn info(container: &Container) -> SlotInfo {
-    SlotInfo {
-        slot: container.slot,
-        container: container.id,
-        epoch: container.epoch,
-        base: container.epoch,
-        sealed: false,
-        keys: container.keys,
-        bytes: container.bytes,
     }
 }

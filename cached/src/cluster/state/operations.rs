@@ -1,0 +1,372 @@
+//! The life of operations: put in force or refused, merged with what comes up
+//! meanwhile, and ended when everything is in its place, or before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cached_proto::assignment::Assignment;
+use cached_proto::operations::{
+    IntentRecord, OperationKind, OperationRecord, OperationState, Want,
+};
+use cached_proto::records::{MemberState, PlanRecord};
+use cached_proto::types::{MemberId, NodeName, Slot};
+use rand::Rng;
+
+use super::State;
+use super::event::{Level, Purpose};
+use super::mirror::Held;
+use super::plans::Beside;
+use crate::clock::Moment;
+use crate::cluster::plan::Movement;
+use crate::cluster::plan_check::plan_check;
+use crate::cluster::roster::{can_own, empties};
+
+/// Lines of [`OperationRecord::merged`].
+const MERGED_MAX: usize = 20;
+
+/// Intents that one operation may write: etcd takes 128 writes in a transaction, and
+/// the plan and the operation are written along.
+const INTENTS_MAX: usize = 120;
+
+/// Who asks for what the cluster does by itself.
+const AUTO: &str = "auto";
+
+impl State {
+    /// An operation that runs from now on, asked for by nobody.
+    pub(super) fn new_operation(
+        &mut self,
+        kind: OperationKind,
+        nodes: &[NodeName],
+        layout: u64,
+    ) -> OperationRecord {
+        OperationRecord {
+            id: format!("op-{:08x}", self.rng.random::<u32>()),
+            kind,
+            state: OperationState::Running,
+            nodes: nodes.to_vec(),
+            base_layout: layout.saturating_sub(1),
+            layout,
+            draft: None,
+            intents: BTreeMap::new(),
+            by: AUTO.to_owned(),
+            message: String::new(),
+            requested_ms: self.wall.0,
+            started_ms: self.wall.0,
+            finished_ms: 0,
+            deadline_ms: 0,
+            max_rate: 0,
+            shed: false,
+            cancel: false,
+            merged: Vec::new(),
+            reason: String::new(),
+        }
+    }
+
+    /// The open operation as it goes on under the plan of that layout, with the
+    /// revision of its last change.
+    pub(super) fn merge(
+        &self,
+        layout: u64,
+        kind: OperationKind,
+        nodes: &[NodeName],
+        line: String,
+    ) -> Option<(OperationRecord, i64)> {
+        let open = self.mirror.open_operation()?;
+        let mut operation = open.value.clone();
+        operation.layout = layout;
+        if !nodes.is_empty() && operation.kind != kind {
+            operation.kind = OperationKind::Mixed;
+        }
+        let new = nodes.iter().filter(|name| !open.value.nodes.contains(name));
+        operation.nodes.extend(new.cloned());
+        operation.merged.push(line);
+        let over = operation.merged.len().saturating_sub(MERGED_MAX);
+        operation.merged.drain(..over);
+        Some((operation, open.mod_revision))
+    }
+
+    /// Moves operations on. Answers whether other plans have to wait.
+    pub(super) fn step_operations(&mut self, now: Moment) -> bool {
+        if let Some(open) = self.mirror.open_operation().cloned() {
+            let operation = open.value;
+            let late = operation.deadline_ms > 0 && operation.deadline_ms <= self.wall.0;
+            if self.planner.to_move == 0 && self.leavers_gone(&operation) {
+                self.finish(operation, open.mod_revision);
+                return true;
+            }
+            if operation.cancel {
+                let reason = match operation.reason.is_empty() {
+                    true => "cancelled".to_owned(),
+                    false => operation.reason.clone(),
+                };
+                let reason = format!("{reason}: {}", self.left_over());
+                return self.end(
+                    operation,
+                    open.mod_revision,
+                    OperationState::Cancelled,
+                    reason,
+                );
+            }
+            if late {
+                let reason = format!("the deadline has passed: {}", self.left_over());
+                return self.end(operation, open.mod_revision, OperationState::Failed, reason);
+            }
+        }
+        let requested = self.mirror.operations.values();
+        let requested = requested.filter_map(|operation| operation.record.as_ref());
+        let requested = requested.filter(|held| held.value.state == OperationState::Requested);
+        let Some(oldest) = requested.min_by_key(|held| held.mod_revision).cloned() else {
+            return self.replace_lost_targets(now);
+        };
+        match self.permitted(&oldest.value) {
+            Ok(plan) => self.put_in_force(oldest, plan),
+            Err(why) => self.refuse(oldest, why),
+        }
+        true
+    }
+
+    /// Whether every member that the operation asked to end has ended.
+    fn leavers_gone(&self, operation: &OperationRecord) -> bool {
+        !operation.nodes.iter().any(|name| {
+            let member = self.mirror.members.get(name).map(|held| &held.value);
+            member.is_some_and(|record| {
+                let leaves = |intent: &IntentRecord| intent.want == Want::Leave;
+                record.state != MemberState::Gone && self.intent(&record.id).is_some_and(leaves)
+            })
+        })
+    }
+
+    fn finish(&mut self, operation: OperationRecord, mod_revision: i64) {
+        let id = operation.id.clone();
+        let operation = OperationRecord {
+            state: OperationState::Done,
+            finished_ms: self.wall.0,
+            ..operation
+        };
+        self.log(Level::Info, format!("operation {id} is done"));
+        self.write_operation(operation, mod_revision);
+    }
+
+    fn write_operation(&mut self, operation: OperationRecord, mod_revision: i64) {
+        let purpose = Purpose::Operation(operation.id.clone());
+        let (mut compares, writes) = self.beside(Beside {
+            operation: Some((operation, mod_revision)),
+            ..Beside::default()
+        });
+        // What this was decided on: the plan that was read.
+        compares.extend(self.same_plan());
+        self.submit(purpose, compares, writes);
+    }
+
+    fn refuse(&mut self, held: Held<OperationRecord>, why: String) {
+        let id = held.value.id.clone();
+        self.log(Level::Warn, format!("operation {id} is refused: {why}"));
+        let operation = OperationRecord {
+            state: OperationState::Refused,
+            finished_ms: self.wall.0,
+            reason: why,
+            draft: None,
+            ..held.value
+        };
+        self.write_operation(operation, held.mod_revision);
+    }
+
+    fn put_in_force(&mut self, held: Held<OperationRecord>, plan: PlanRecord) {
+        let operation = OperationRecord {
+            state: OperationState::Running,
+            layout: plan.layout,
+            started_ms: self.wall.0,
+            draft: None,
+            ..held.value
+        };
+        let intents = operation.intents.iter();
+        let intents = intents.map(|(name, intent)| (name.clone(), Some(intent.clone())));
+        let beside = Beside {
+            intents: intents.collect(),
+            operation: Some((operation.clone(), held.mod_revision)),
+        };
+        self.write_plan(Purpose::Operation(operation.id), plan, beside);
+    }
+
+    /// The plan that a requested operation may put in force, or why it may not.
+    fn permitted(&self, operation: &OperationRecord) -> Result<PlanRecord, String> {
+        if let Some(open) = self.mirror.open_operation() {
+            let id = &open.value.id;
+            return Err(format!("operation {id} is {}", open.value.state.name()));
+        }
+        let layout = self.layout();
+        let draft = operation.draft.as_ref().ok_or("it has no plan")?;
+        if operation.base_layout != layout || draft.base_layout != layout {
+            let base = operation.base_layout;
+            return Err(format!(
+                "it was planned for layout {base}, and the layout is {layout} now"
+            ));
+        }
+        if operation.intents.len() > INTENTS_MAX {
+            let asked = operation.intents.len();
+            return Err(format!(
+                "it is about {asked} members; the limit is {INTENTS_MAX} at a time"
+            ));
+        }
+        for id in self.mirror.rows.keys() {
+            if !draft.members.iter().any(|member| member.id == *id) {
+                return Err(format!("{} owns slots and was not planned with", id.name));
+            }
+        }
+        for member in &draft.members {
+            let living = self.mirror.living(&member.id);
+            if living.is_none_or(|held| held.value.state == MemberState::Gone) {
+                let name = &member.id.name;
+                return Err(format!("{name} has gone, or was restarted, meanwhile"));
+            }
+        }
+        let current = self.current(&BTreeSet::new());
+        let findings = plan_check(&current, draft, &draft.members, Movement::Free);
+        match findings.first() {
+            Some(finding) => Err(format!("slots have moved since it was planned: {finding}")),
+            None => Ok(PlanRecord {
+                layout: layout + 1,
+                ..draft.clone()
+            }),
+        }
+    }
+
+    /// Ends an operation before everything is in its place: every slot stays where it is.
+    fn end(
+        &mut self,
+        operation: OperationRecord,
+        mod_revision: i64,
+        state: OperationState,
+        reason: String,
+    ) -> bool {
+        let intents = self.taken_back(&operation);
+        let nobody = BTreeSet::new();
+        let members = self.roster(&nobody, &|_| false, &intents);
+        let Some(mut members) = members else {
+            return false;
+        };
+        if !can_own(&members) {
+            members.iter_mut().for_each(|member| member.weight = 1);
+        }
+        let id = operation.id.clone();
+        let why = format!("operation {id} is {}", state.name());
+        let current = self.current(&nobody);
+        // Everybody lives and is listed, so nothing is given to anybody else.
+        let Some(planned) = self.draft(&current, &members, Movement::OrphansOnly, why) else {
+            return false;
+        };
+        let operation = OperationRecord {
+            state,
+            reason,
+            layout: planned.record.layout,
+            finished_ms: self.wall.0,
+            ..operation
+        };
+        let beside = Beside {
+            operation: Some((operation, mod_revision)),
+            intents,
+        };
+        self.write_plan(Purpose::Operation(id), planned.record, beside);
+        true
+    }
+
+    /// What members shall do when an operation is ended: those that own slots serve on,
+    /// those that were to get their first ones wait until they are asked for.
+    fn taken_back(&self, operation: &OperationRecord) -> BTreeMap<NodeName, Option<IntentRecord>> {
+        let mut intents = BTreeMap::new();
+        let plan = self.mirror.plan.as_ref().map(|plan| &plan.value);
+        let targets = plan
+            .map(|plan| targets(&plan.assignment))
+            .unwrap_or_default();
+        for name in operation.nodes.iter().take(INTENTS_MAX) {
+            let Some(record) = self.mirror.members.get(name).map(|held| &held.value) else {
+                continue;
+            };
+            let intent = self.intent(&record.id);
+            let weight = intent.and_then(|intent| intent.weight);
+            let asked = |want| IntentRecord {
+                want,
+                inc: None,
+                weight,
+                by: AUTO.to_owned(),
+                at_ms: self.wall.0,
+            };
+            let serves = || (record.standby || weight.is_some()).then(|| asked(Want::Serve));
+            match (self.mirror.rows.contains_key(&record.id), empties(intent)) {
+                (true, true) => drop(intents.insert(name.clone(), serves())),
+                (false, false) if targets.contains(&record.id) => {
+                    intents.insert(name.clone(), Some(asked(Want::Drain)));
+                }
+                _ => {}
+            }
+        }
+        intents
+    }
+
+    /// Plans anew when slots are promised to members that are gone and own nothing:
+    /// nobody loses anything by it.
+    fn replace_lost_targets(&mut self, now: Moment) -> bool {
+        let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) else {
+            return false;
+        };
+        if self.planner.to_move == 0 {
+            return false;
+        }
+        let targets = targets(&plan.assignment).into_iter();
+        let lost = targets.filter(|id| {
+            let ripe = self.absent.get(*id).is_none_or(|a| self.ripe(a, now));
+            ripe && self.mirror.living(id).is_none() && !self.mirror.rows.contains_key(*id)
+        });
+        let lost: Vec<String> = lost.map(|id| id.name.to_string()).collect();
+        if lost.is_empty() {
+            return false;
+        }
+        let reason = format!("gone: {}", lost.join(", "));
+        let Some(planned) = self.plan_freely(&BTreeSet::new(), now, reason.clone()) else {
+            return false;
+        };
+        let operation = self.carried_by(&planned, OperationKind::Rebalance, &[], reason);
+        let beside = Beside {
+            operation,
+            ..Beside::default()
+        };
+        self.write_plan(Purpose::Plan, planned.record, beside);
+        true
+    }
+
+    /// Which slots are not where the plan wants them, for people.
+    pub(super) fn left_over(&self) -> String {
+        let left = self.displaced();
+        let total: u32 = left.values().sum();
+        let owners = left
+            .iter()
+            .map(|(id, slots)| format!("{} ({slots})", id.name));
+        match total {
+            0 => "no slots left".to_owned(),
+            _ => format!(
+                "{total} slots left: {}",
+                owners.collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
+
+    /// How many slots of each owner the plan wants elsewhere.
+    pub(super) fn displaced(&self) -> BTreeMap<&MemberId, u32> {
+        let mut left = BTreeMap::new();
+        if let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) {
+            for slot in Slot::all() {
+                let owner = self.mirror.row(slot).map(|row| &row.owner);
+                if let Some(owner) = owner.filter(|owner| *owner != plan.assignment.owner(slot)) {
+                    *left.entry(owner).or_default() += 1;
+                }
+            }
+        }
+        left
+    }
+}
+
+/// Members that an assignment gives slots to.
+fn targets(assignment: &Assignment) -> BTreeSet<&MemberId> {
+    let members = assignment.members().iter().zip(assignment.slots());
+    let targets = members.filter(|(_, slots)| *slots > 0);
+    targets.map(|(member, _)| &member.id).collect()
+}

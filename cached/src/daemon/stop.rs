@@ -1,0 +1,141 @@
+//! How a process ends: its slots are handed over, it signs off, requests finish.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use cached_proto::operations::Want;
+use cached_proto::records::MemberState;
+
+use super::Daemon;
+use crate::cluster::view::{ClusterView, MemberView};
+
+/// Between two lines that say how far the hand-over is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(3);
+
+/// Longest wait for the registry of a process that is told to end at once.
+const HURRY: Duration = Duration::from_millis(500);
+
+/// What was left when a process stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stopped {
+    /// Entries that went with it.
+    pub entries_left_behind: u64,
+    /// Another member was there that could have received them.
+    pub others_were_there: bool,
+    /// Tasks that did not end in time.
+    pub tasks_left: TasksLeft,
+}
+
+/// Names of tasks, and how many of each.
+type TasksLeft = Vec<(&'static str, usize)>;
+
+impl Daemon {
+    /// Hands its slots over, if somebody is there to take them, and serves meanwhile;
+    /// then as [`Daemon::stop_without_drain`], all of it within the drain deadline. When
+    /// `at_once` resolves, whatever still goes on is cut short.
+    pub async fn stop(self, at_once: impl Future<Output = ()>) -> Stopped {
+        let others_were_there = takers(&self.view.load()) > 0;
+        let deadline = self.clock.now() + self.drain_deadline;
+        let in_order = async {
+            if self.name.is_some() && others_were_there {
+                // What is left is for signing off and for the requests under way.
+                self.hand_over(self.drain_deadline.mul_f64(0.8)).await;
+            }
+            let half = deadline.since(self.clock.now()) / 2;
+            self.end(half, half).await
+        };
+        let ended = tokio::select! {
+            biased;
+            () = at_once => None,
+            ended = in_order => Some(ended),
+        };
+        let (entries_left_behind, tasks_left) = match ended {
+            Some(ended) => ended,
+            None => self.end(HURRY, Duration::ZERO).await,
+        };
+        Stopped {
+            entries_left_behind,
+            others_were_there,
+            tasks_left,
+        }
+    }
+
+    /// Signs off, stops accepting, finishes requests, ends every task: all of it
+    /// within the drain deadline.
+    pub async fn stop_without_drain(self) -> Stopped {
+        let others_were_there = takers(&self.view.load()) > 0;
+        let half = self.drain_deadline / 2;
+        let (entries_left_behind, tasks_left) = self.end(half, half).await;
+        Stopped {
+            entries_left_behind,
+            others_were_there,
+            tasks_left,
+        }
+    }
+
+    /// A part of the time is for the registry, the other for requests and tasks. Answers
+    /// the entries that are left, and the tasks that did not end.
+    async fn end(&self, sign_off: Duration, finish: Duration) -> (u64, TasksLeft) {
+        let entries = self.cluster.sign_off(sign_off).await;
+        (entries, self.tasks.stop_within(finish).await)
+    }
+
+    /// Waits until all slots are taken over, at most so long, and says how far it is.
+    async fn hand_over(&self, limit: Duration) {
+        let mut leave = pin!(self.cluster.leave(limit));
+        loop {
+            let (slots, entries) = self.held();
+            let entries = rounded(entries);
+            tracing::info!("draining before the stop: {slots} slots, {entries} entries left");
+            tokio::select! {
+                biased;
+                left = leave.as_mut() => {
+                    if left > 0 {
+                        tracing::warn!("the drain ended with {left} slots left");
+                    }
+                    return;
+                }
+                () = self.clock.sleep(PROGRESS_EVERY) => {}
+            }
+        }
+    }
+
+    /// Slots that are served here, and their entries.
+    fn held(&self) -> (usize, u64) {
+        let slots = self.store.slots();
+        (slots.len(), slots.iter().map(|slot| slot.keys).sum())
+    }
+}
+
+/// A number of entries for people.
+fn rounded(entries: u64) -> String {
+    match entries {
+        0..10_000 => entries.to_string(),
+        10_000..10_000_000 => format!("{}k", entries / 1000),
+        _ => format!("{}M", entries / 1_000_000),
+    }
+}
+
+/// How many other members could take this one's slots: they live, serve, and are not
+/// about to give their own away.
+fn takers(view: &ClusterView) -> usize {
+    let others = view.members.iter().enumerate();
+    let others = others.filter(|(index, _)| view.me != Some(*index as u16));
+    others
+        .filter(|(_, member)| takes_slots(view, member))
+        .count()
+}
+
+fn takes_slots(view: &ClusterView, member: &MemberView) -> bool {
+    let Some(record) = &member.record else {
+        return false;
+    };
+    let intent = view.intents.get(&member.id.name);
+    let intent = intent.filter(|intent| intent.inc.is_none_or(|inc| inc == member.id.inc));
+    let wanted = match intent.map(|intent| intent.want) {
+        Some(Want::Serve) => true,
+        Some(Want::Drain | Want::Leave) => false,
+        None => !record.standby,
+    };
+    wanted && matches!(record.state, MemberState::Joining | MemberState::Up)
+}

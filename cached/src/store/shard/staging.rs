@@ -1,0 +1,286 @@
+//! A slot that arrives: what its owner sends is staged, and then put in service.
+
+use bytes::Bytes;
+use cached_proto::types::{Epoch, Key, Slot};
+
+use super::{Gone, Place, Shard, hash};
+use crate::clock::WallMs;
+use crate::faults::{Fault, planted};
+use crate::store::container::{Container, Staging, State};
+use crate::store::entry::{Deadline, NO_PLACE, charge};
+use crate::store::eviction::{Order, UNLINKED};
+use crate::store::{Applied, Change, ContainerId, GroupId, Purge, SlotSum};
+
+/// A staged entry beside its key and value.
+struct Arrival {
+    seq: u64,
+    deadline: Deadline,
+    stamp: u64,
+}
+
+impl Shard {
+    /// An empty container that does not serve.
+    pub(crate) fn stage(&mut self, slot: Slot, id: ContainerId, base: Epoch) -> ContainerId {
+        if planted(Fault::R5) {
+            let mut staged = self.staged.iter();
+            let earlier =
+                staged.find(|(_, number)| self.containers[**number as usize].slot == slot);
+            if let Some((earlier, _)) = earlier {
+                return *earlier;
+            }
+        }
+        let state = State::Staging(Box::default());
+        let container = Container::new(id, slot, base, state);
+        let number = self.containers.insert(container) as u32;
+        self.staged.insert(id, number);
+        id
+    }
+
+    /// Takes in a change, iff it is newer than what is there.
+    pub(crate) fn apply(&mut self, id: ContainerId, change: Change, reserved: &mut u64) -> Applied {
+        let Some(number) = self.staged_number(change.slot(), id) else {
+            return Applied::No;
+        };
+        if self
+            .staging(number)
+            .is_none_or(|staging| staging.is_complete)
+        {
+            return Applied::Older;
+        }
+        match change {
+            Change::Put {
+                group,
+                key,
+                value,
+                seq,
+                deadline,
+                stamp,
+                ..
+            } => {
+                let arrival = Arrival {
+                    seq,
+                    deadline: Deadline::at(deadline),
+                    stamp,
+                };
+                self.stage_put(
+                    &self.place_staged(number, group, &key),
+                    value,
+                    arrival,
+                    reserved,
+                )
+            }
+            Change::Remove {
+                group, key, seq, ..
+            } => self.stage_remove(&self.place_staged(number, group, &key), seq, reserved),
+            Change::Use {
+                group,
+                key,
+                stamp,
+                deadline,
+                ..
+            } => {
+                let place = self.place_staged(number, group, &key);
+                self.stage_use(&place, stamp, Deadline::at(deadline))
+            }
+            Change::Seal { seq, sum, .. } => {
+                let container = &mut self.containers[number as usize];
+                container.seq = container.seq.max(seq);
+                container.floor = container.floor.max(sum.wall);
+                if let State::Staging(staging) = &mut container.state {
+                    staging.is_complete = true;
+                    staging.removed.clear();
+                }
+                Applied::Yes
+            }
+        }
+    }
+
+    /// What a staging holds.
+    pub(crate) fn staged(&self, slot: Slot, id: ContainerId) -> Option<SlotSum> {
+        let number = self.staged_number(slot, id)?;
+        Some(self.containers[number as usize].sum(WallMs(0)))
+    }
+
+    /// Puts a staging in service.
+    pub(crate) fn activate(
+        &mut self,
+        slot: Slot,
+        id: ContainerId,
+        epoch: Epoch,
+    ) -> Option<Option<Purge>> {
+        let number = self.staged_number(slot, id)?;
+        self.staged.remove(&id);
+        let container = &mut self.containers[number as usize];
+        container.epoch = epoch;
+        container.unsettled = container.len();
+        let before = std::mem::replace(&mut container.state, State::Serving);
+        if let State::Staging(staging) = before {
+            self.stamps.pass(staging.stamp_max);
+            for (group, (keys, bytes)) in staging.groups {
+                let group = &mut self.groups[group.index()];
+                group.counters.keys += keys;
+                group.budget.take(bytes);
+            }
+        }
+        self.unsettled.push(number);
+        Some(self.serve(slot, number))
+    }
+
+    /// Links some entries of a container into the orders; answers whether all are.
+    pub(crate) fn settle_in(&mut self, slot: Slot, id: ContainerId, entries_max: usize) -> bool {
+        let Some(number) = self.number(slot, id) else {
+            return true;
+        };
+        self.settle(number, entries_max)
+    }
+
+    /// The same for any container that needs it; answers whether there was one.
+    pub(super) fn settle_some(&mut self, entries_max: usize) -> bool {
+        let number = self.unsettled.last().copied();
+        number.is_some_and(|number| {
+            self.settle(number, entries_max);
+            true
+        })
+    }
+
+    fn settle(&mut self, number: u32, entries_max: usize) -> bool {
+        let container = &mut self.containers[number as usize];
+        let (indexes, rest) = container.below(container.unsettled, entries_max.max(1));
+        let loose = indexes.filter(|index| {
+            let entry = &self.entries[*index as usize];
+            entry.strand == UNLINKED || entry.due == NO_PLACE
+        });
+        let loose = loose.collect();
+        container.unsettled = rest;
+        self.link(loose, Order::add_strand);
+        if rest == 0 {
+            self.unsettled.retain(|other| *other != number);
+        }
+        rest == 0
+    }
+
+    /// Gives a staging up.
+    pub(crate) fn discard(&mut self, slot: Slot, id: ContainerId) -> Option<Purge> {
+        let number = self.staged_number(slot, id)?;
+        self.staged.remove(&id);
+        Some(Purge {
+            slot,
+            keys: self.containers[number as usize].keys,
+            container: number,
+            id,
+        })
+    }
+
+    fn staged_number(&self, slot: Slot, id: ContainerId) -> Option<u32> {
+        let number = self.staged.get(&id).copied();
+        number.filter(|number| self.containers[*number as usize].slot == slot)
+    }
+
+    fn staging(&mut self, number: u32) -> Option<&mut Staging> {
+        match &mut self.containers[number as usize].state {
+            State::Staging(staging) => Some(staging),
+            _ => None,
+        }
+    }
+
+    fn place_staged<'a>(&self, container: u32, group: GroupId, key: &'a Key) -> Place<'a> {
+        let key = key.as_bytes();
+        Place {
+            container,
+            group,
+            key,
+            hash: hash(self.config.hash_seed, group, key),
+            now: WallMs(0),
+        }
+    }
+
+    fn stage_put(
+        &mut self,
+        place: &Place<'_>,
+        value: Option<Bytes>,
+        arrival: Arrival,
+        reserved: &mut u64,
+    ) -> Applied {
+        let found = self.peek(place);
+        let there = found.map(|index| &self.entries[index as usize]);
+        let (known, freed) = there.map_or((0, 0), |entry| (entry.seq, entry.charge()));
+        let Some(staging) = self.staging(place.container) else {
+            return Applied::No;
+        };
+        let removed = staging.removed.get(&place.hash).copied().unwrap_or(0);
+        if arrival.seq <= known.max(removed) && !planted(Fault::R19) {
+            return Applied::Older;
+        }
+        let needed = charge(place.key.len(), value.as_ref().map_or(0, Bytes::len));
+        if !self.pay(needed, freed, reserved) {
+            return Applied::No;
+        }
+        let index = match found {
+            Some(index) => {
+                self.leave_sums(index);
+                self.entries[index as usize].set_value(value);
+                index
+            }
+            None => self.add(place, value),
+        };
+        let entry = &mut self.entries[index as usize];
+        (entry.seq, entry.deadline, entry.stamp) = (arrival.seq, arrival.deadline, arrival.stamp);
+        self.enter_sums(index);
+        let container = &mut self.containers[place.container as usize];
+        container.seq = container.seq.max(arrival.seq);
+        if let Some(staging) = self.staging(place.container) {
+            staging.removed.remove(&place.hash);
+            staging.stamp_max = staging.stamp_max.max(arrival.stamp);
+        }
+        Applied::Yes
+    }
+
+    /// Remembers the removal also where nothing is: an older version may yet come.
+    fn stage_remove(&mut self, place: &Place<'_>, seq: u64, reserved: &mut u64) -> Applied {
+        let found = self.peek(place);
+        if found.is_some_and(|index| self.entries[index as usize].seq > seq) {
+            return Applied::Older;
+        }
+        let container = &mut self.containers[place.container as usize];
+        container.seq = container.seq.max(seq);
+        if let Some(staging) = self.staging(place.container) {
+            let removed = staging.removed.entry(place.hash).or_default();
+            *removed = seq.max(*removed);
+        }
+        if let Some(index) = found {
+            *reserved += self.take_out(index, Gone::Dropped);
+        }
+        Applied::Yes
+    }
+
+    fn stage_use(&mut self, place: &Place<'_>, stamp: u64, deadline: Deadline) -> Applied {
+        let Some(index) = self.peek(place) else {
+            // Its entry comes with a scan, or has gone again.
+            return Applied::Yes;
+        };
+        let entry = &mut self.entries[index as usize];
+        if stamp < entry.stamp {
+            return Applied::Older;
+        }
+        (entry.stamp, entry.deadline) = (stamp, deadline);
+        if let Some(staging) = self.staging(place.container) {
+            staging.stamp_max = staging.stamp_max.max(stamp);
+        }
+        Applied::Yes
+    }
+
+    /// Takes the node's memory for an arrival in place of what it frees: first from what
+    /// is reserved, then from what is free.
+    fn pay(&self, needed: u64, freed: u64, reserved: &mut u64) -> bool {
+        let Some(more) = needed.checked_sub(freed) else {
+            *reserved += freed - needed;
+            return true;
+        };
+        let from_reserved = more.min(*reserved);
+        let is_paid = self.config.node.try_take(more - from_reserved);
+        if is_paid {
+            *reserved -= from_reserved;
+        }
+        is_paid
+    }
+}
