@@ -21,6 +21,8 @@ pub enum Code {
     Refused = 7,
     /// It ended, but not everywhere.
     Partly = 8,
+    /// It goes on without this program.
+    Detached = 9,
     /// The cluster is not well.
     Unhealthy = 10,
 }

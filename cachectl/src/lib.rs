@@ -7,6 +7,7 @@
 pub mod args;
 pub mod commands;
 pub mod error;
+pub mod interrupt;
 pub mod output;
 pub mod settings;
 pub mod units;

@@ -10,8 +10,10 @@ use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::topology::Known;
 
-/// Most redirects that one call follows. One is usual when a slot has moved; more
-/// than three mean that the nodes disagree, and asking faster does not help.
+/// Most redirects that one call follows to rows that are not newer than the one it was
+/// sent by: more than three mean that the nodes disagree, and asking faster does not
+/// help. A newer row is progress, and slots that move several times are followed as long
+/// as there is time.
 pub(crate) const REDIRECTS_MAX: u32 = 3;
 
 /// Whom to ask.
@@ -117,6 +119,10 @@ impl Attempts {
         }
         match error.advice() {
             Advice::Fix | Advice::GiveUp => return Next::GiveUp,
+            Advice::Redirect if failed.is_progress() => {
+                self.forward = false;
+                return Next::Redirect;
+            }
             Advice::Redirect if *learned && self.redirects < REDIRECTS_MAX => {
                 self.redirects += 1;
                 self.forward = false;
@@ -159,6 +165,20 @@ pub(crate) struct Failed<'a> {
     pub(crate) idempotent: bool,
     /// The error told of a newer row, which is in force now.
     pub(crate) learned: bool,
+}
+
+impl Failed<'_> {
+    /// It was sent to the owner by a row that is not the newest any more. Then the newest
+    /// is known by now: from this answer, or from another one.
+    fn is_progress(&self) -> bool {
+        let (Error::Failed(failure), Route::OwnerOnly { known_epoch }) =
+            (self.error, self.target.route)
+        else {
+            return false;
+        };
+        let hint = failure.owner.as_deref();
+        hint.is_some_and(|hint| hint.epoch > known_epoch)
+    }
 }
 
 fn advised_pause(error: &Error) -> Duration {

@@ -2,11 +2,13 @@
 //! of it, and how far it is.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::records::PlanRecord;
-use crate::types::{Incarnation, NodeName};
+use crate::types::{Incarnation, Invalid, NodeName};
 
 /// What a member shall do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +90,37 @@ pub enum OperationState {
     /// It was never begun: the layout had changed, or another operation was open.
     Refused,
 }
+
+/// Words for variants, in messages and for people: the same ones as in records.
+macro_rules! words {
+    ($type:ident, $field:literal, $($variant:ident => $word:literal),+) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self {
+                    $(Self::$variant => $word),+
+                })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    other => Err(Invalid::new($field, format!("{other:?} is not known"))),
+                }
+            }
+        }
+    };
+}
+
+words!(OperationKind, "kind",
+    Join => "join", Drain => "drain", Remove => "remove", Rebalance => "rebalance",
+    Mixed => "mixed");
+words!(OperationState, "state",
+    Planned => "planned", Requested => "requested", Running => "running", Paused => "paused",
+    Done => "done", Failed => "failed", Cancelled => "cancelled", Refused => "refused");
 
 impl OperationState {
     /// The word for it, in records and for people.
@@ -234,4 +267,33 @@ impl MoveCounts {
 pub struct ProgressRecord {
     /// By receiver.
     pub to: BTreeMap<NodeName, MoveCounts>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_records() {
+        for word in ["join", "drain", "remove", "rebalance", "mixed"] {
+            let kind: OperationKind = word.parse().unwrap();
+            assert_eq!(kind.to_string(), word);
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("{word:?}"));
+        }
+        for word in [
+            "planned",
+            "requested",
+            "running",
+            "paused",
+            "done",
+            "failed",
+            "cancelled",
+            "refused",
+        ] {
+            let state: OperationState = word.parse().unwrap();
+            assert_eq!(state.to_string(), word);
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("{word:?}"));
+        }
+        assert!("undecided".parse::<OperationState>().is_err());
+    }
 }

@@ -92,7 +92,9 @@ async fn flush(session: &Session, name: &str) -> Result<Report, CliError> {
         confirm, no_input, ..
     } = &session.global;
     let what = format!("Every entry of group {name} will be removed, on every node.");
-    session.confirm_name(&what, name, confirm.as_deref(), *no_input)?;
+    session
+        .confirm_name(&what, name, confirm.as_deref(), *no_input)
+        .await?;
     let flushed = session
         .admin()
         .await?

@@ -3,6 +3,7 @@
 pub mod blacklist;
 pub mod data;
 pub mod groups;
+pub mod layout;
 pub mod nodes;
 pub mod ring;
 pub mod stats;
@@ -15,6 +16,7 @@ use cached_client::{Admin, Client, Error as ClientError};
 
 use crate::args::{Command, Global};
 use crate::error::{CliError, Code};
+use crate::interrupt::Interrupt;
 use crate::output::{Output, Report};
 use crate::settings::Settings;
 
@@ -27,6 +29,8 @@ pub struct Session {
     pub output: Output,
     /// The flags of every command.
     pub global: Global,
+    /// Ctrl-C.
+    pub interrupt: Interrupt,
 }
 
 /// The cluster's shape, and who told it.
@@ -64,6 +68,13 @@ pub async fn run(session: &Session, command: &Command) -> Result<Report, CliErro
         Command::Nodes(args) => nodes::nodes(session, args).await,
         Command::Ring(args) => ring::ring(session, args).await,
         Command::Stats(args) => stats::stats(session, args).await,
+        Command::Join(args) => layout::join(session, args).await,
+        Command::Drain(args) => layout::drain(session, args).await,
+        Command::Undrain(args) => layout::undrain(session, args).await,
+        Command::Remove(args) => layout::remove(session, args).await,
+        Command::Rebalance(args) => layout::rebalance(session, args).await,
+        Command::Plan(args) => layout::plan(session, args).await,
+        Command::Migrations(args) => layout::migrations(session, args).await,
         Command::Blacklist(args) => blacklist::blacklist(session, args).await,
         Command::Groups(args) => groups::groups(session, args).await,
         Command::Version => version::version(session).await,
@@ -78,6 +89,11 @@ impl Session {
 
     /// Operators' calls: to the endpoints named, else to the members that etcd knows.
     pub async fn admin(&self) -> Result<Admin, CliError> {
+        self.admin_at(&self.endpoints().await?)
+    }
+
+    /// Whom to ask: the endpoints named, else the members that etcd knows.
+    pub async fn endpoints(&self) -> Result<Vec<String>, CliError> {
         let mut endpoints = self.settings.endpoints.clone();
         if endpoints.is_empty()
             && let Some(seed) = &self.settings.etcd
@@ -91,10 +107,15 @@ impl Session {
                 "etcd knows of no member that could answer",
             ));
         }
+        Ok(endpoints)
+    }
+
+    /// Operators' calls to these addresses.
+    pub fn admin_at(&self, endpoints: &[String]) -> Result<Admin, CliError> {
         let options = &self.settings.options;
         Ok(Admin::new(
             options.connect.clone(),
-            &endpoints,
+            endpoints,
             options.timeout,
         )?)
     }
@@ -140,7 +161,7 @@ impl Session {
     }
 
     /// Asks before a severe change: the name must be typed, or given with `--confirm`.
-    pub fn confirm_name(
+    pub async fn confirm_name(
         &self,
         what: &str,
         name: &str,
@@ -156,7 +177,12 @@ impl Session {
             )));
         }
         let question = format!("{what} Type {name} to go on:");
-        match (!no_input).then(|| self.output.ask(&question)).flatten() {
+        let answer = if no_input {
+            None
+        } else {
+            self.output.ask(&question).await
+        };
+        match answer {
             Some(answer) if answer == name => Ok(()),
             Some(_) => Err(CliError::new(
                 Code::Refused,
@@ -164,6 +190,25 @@ impl Session {
             )),
             None => Err(CliError::usage(format!(
                 "{what} Nobody can be asked here: say --confirm {name}"
+            ))),
+        }
+    }
+
+    /// Asks before a moderate change; `--yes` answers for good.
+    pub async fn confirm_yes(&self, question: &str) -> Result<(), CliError> {
+        let answer = if self.global.no_input {
+            None
+        } else {
+            self.output.ask(&format!("{question} [y/N]")).await
+        };
+        match answer.as_deref() {
+            Some("y" | "Y" | "yes") => Ok(()),
+            Some(_) => Err(CliError::new(
+                Code::Refused,
+                "not confirmed; nothing was done",
+            )),
+            None => Err(CliError::usage(format!(
+                "{question} Nobody can be asked here: say --yes"
             ))),
         }
     }

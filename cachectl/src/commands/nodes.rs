@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cached_client::admin::NodeStats;
+use cached_client::records::MemberState;
 use cached_client::topology::{Member, Topology};
 use serde_json::{Value, json};
 
@@ -91,7 +92,7 @@ fn report(
 
 fn cells(member: &Member, stats: Option<&NodeStats>, slots: u64, now: Duration) -> Vec<String> {
     let state = match member.state {
-        Some(state) => state.to_string(),
+        Some(state) => state_word(member, state),
         None => format!(
             "DOWN {}",
             units::age(Duration::from_millis(member.down_for_ms))
@@ -138,6 +139,16 @@ fn cells(member: &Member, stats: Option<&NodeStats>, slots: u64, now: Duration) 
     ]
 }
 
+/// The member's own word, or what an operator wants of it.
+fn state_word(member: &Member, state: MemberState) -> String {
+    match (state, member.intent.as_str()) {
+        (MemberState::Joining, "") if member.standby => "standby".to_owned(),
+        (MemberState::Up, "drain") if member.slots == 0 => "drained".to_owned(),
+        (MemberState::Up, "drain" | "leave") => "draining".to_owned(),
+        (state, _) => state.to_string(),
+    }
+}
+
 #[derive(Default)]
 struct Total {
     keys: u64,
@@ -172,6 +183,8 @@ fn member_json(member: &Member, stats: Option<&NodeStats>, slots: u64) -> Value 
         "started_ms": member.started_ms,
         "down_for_ms": member.down_for_ms,
         "detail": member.detail,
+        "standby": member.standby,
+        "intent": member.intent,
     });
     match stats {
         Some(stats) if stats.error.is_none() => json["stats"] = super::stats::node_json(stats),
@@ -190,7 +203,6 @@ fn now() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cached_client::records::MemberState;
     use cached_client::types::{Incarnation, MemberId, NodeName};
 
     fn member(name: &str, state: Option<MemberState>) -> Member {
@@ -208,7 +220,32 @@ mod tests {
             slots: 8192,
             down_for_ms: 42_000,
             detail: String::new(),
+            standby: false,
+            intent: String::new(),
         }
+    }
+
+    #[test]
+    fn what_operators_asked_for_is_a_state() {
+        let word = |state, slots, standby, intent: &str| {
+            let mut member = member("n1", Some(state));
+            (member.slots, member.standby) = (slots, standby);
+            member.intent = intent.to_owned();
+            state_word(&member, state)
+        };
+        let told = [
+            word(MemberState::Joining, 0, true, ""),
+            word(MemberState::Joining, 0, false, ""),
+            word(MemberState::Up, 0, false, "drain"),
+            word(MemberState::Up, 3, false, "drain"),
+            word(MemberState::Up, 3, false, "leave"),
+            word(MemberState::Up, 3, true, ""),
+            word(MemberState::Draining, 3, false, "leave"),
+        ];
+        let words = [
+            "standby", "joining", "drained", "draining", "draining", "up", "draining",
+        ];
+        assert_eq!(told, words);
     }
 
     #[test]

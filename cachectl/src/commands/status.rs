@@ -117,6 +117,12 @@ fn report(endpoint: &str, status: &Status) -> Report {
         status.role,
         status.version,
     );
+    if !status.operation.is_empty() {
+        text.push_str(&format!(
+            "migration {}, {} slots left\n",
+            status.operation, status.slots_to_move
+        ));
+    }
     for problem in &status.problems {
         text.push_str(&format!("problem   {problem}\n"));
     }
@@ -145,6 +151,8 @@ fn status_json(endpoint: &str, status: &Status) -> Value {
             "down": status.members_down,
         },
         "slots_unowned": status.slots_unowned,
+        "slots_to_move": status.slots_to_move,
+        "operation": status.operation,
         "fenced": status.fenced,
         "degraded": status.degraded,
         "version": status.version,

@@ -1,5 +1,6 @@
 //! The only place that prints: results to standard output, words to standard error.
 
+pub mod canvas;
 pub mod format;
 pub mod table;
 
@@ -8,7 +9,7 @@ use std::io::{IsTerminal, Write};
 use serde_json::Value;
 
 use crate::args::{Color, Format, Global};
-use crate::error::CliError;
+use crate::error::{CliError, Code};
 use table::Table;
 
 /// What a command has to say: the same content for people and for machines.
@@ -19,6 +20,16 @@ pub struct Report {
     /// One document for machines; an object whose `items`, if it has some, are the
     /// records of the line formats.
     pub json: Value,
+}
+
+impl Report {
+    /// Nothing more is to be said.
+    pub fn silent() -> Self {
+        Self {
+            body: Body::Text(String::new()),
+            json: serde_json::json!({"items": []}),
+        }
+    }
 }
 
 /// What people see.
@@ -41,6 +52,8 @@ pub struct Output {
     color_err: bool,
     /// Columns of the terminal; `None`: piped, nothing is dropped or cut.
     width: Option<usize>,
+    /// Columns of the terminal on standard error; `None`: piped, or it cannot draw.
+    error_width: Option<usize>,
 }
 
 impl Output {
@@ -58,6 +71,8 @@ impl Output {
             color_out: colored(terminal),
             color_err: colored(std::io::stderr().is_terminal()),
             width: terminal.then(table::terminal_width),
+            error_width: (std::io::stderr().is_terminal() && !is_dumb())
+                .then(table::terminal_width),
         }
     }
 
@@ -82,36 +97,85 @@ impl Output {
             ("", "")
         };
         let mut stderr = std::io::stderr().lock();
+        if error.code == Code::Detached {
+            // As it was asked for: no error, but not the end either.
+            let _ = writeln!(stderr, "{}  {}", error.message, error.hint);
+            return;
+        }
         let _ = writeln!(stderr, "{red}error:{reset} {}", error.message);
         if !error.hint.is_empty() {
             let _ = writeln!(stderr, "hint:  {}", error.hint);
         }
     }
 
-    /// Asks on standard error; `None` where nobody can answer.
-    pub fn ask(&self, question: &str) -> Option<String> {
+    /// One line on standard output, at once: a record of something that goes on.
+    pub fn line(&self, text: &str) {
+        let _ = write_all(
+            &mut std::io::stdout().lock(),
+            format!("{text}\n").as_bytes(),
+        );
+    }
+
+    /// The format that was asked for.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether results are for people's eyes.
+    pub fn is_for_people(&self) -> bool {
+        matches!(self.format, Format::Table | Format::Wide)
+    }
+
+    /// Whether lines on standard error can be drawn in place.
+    pub fn draws(&self) -> bool {
+        self.is_for_people() && !self.quiet && self.error_width.is_some()
+    }
+
+    /// Columns of the terminal on standard error.
+    pub fn error_width(&self) -> usize {
+        self.error_width.unwrap_or(table::WIDTH_USUAL)
+    }
+
+    /// Whether the terminal is said to show more than ASCII.
+    pub fn unicode(&self) -> bool {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let locale = set("LC_ALL")
+            .or_else(|| set("LC_CTYPE"))
+            .or_else(|| set("LANG"));
+        locale.is_some_and(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        })
+    }
+
+    /// Asks on standard error; `None` where nobody can answer. Ctrl-C is heard meanwhile.
+    pub async fn ask(&self, question: &str) -> Option<String> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return None;
         }
-        let mut stderr = std::io::stderr().lock();
-        let _ = write!(stderr, "{question} ");
-        let _ = stderr.flush();
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).ok()?;
-        Some(answer.trim().to_owned())
+        let _ = write!(std::io::stderr().lock(), "{question} ");
+        let read = || {
+            let mut answer = String::new();
+            let read = std::io::stdin().read_line(&mut answer);
+            read.ok().map(|_| answer.trim().to_owned())
+        };
+        tokio::task::spawn_blocking(read).await.ok().flatten()
     }
 }
 
 fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || is_dumb()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// A reader that has seen enough (`| head`) is no error.
 fn write_all(stream: &mut impl Write, bytes: &[u8]) -> Result<(), CliError> {
     match stream.write_all(bytes).and_then(|()| stream.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::new(
-            crate::error::Code::Failure,
+            Code::Failure,
             format!("standard output: {error}"),
         )),
         _ => Ok(()),

@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement, presets};
 
 /// Width to assume when the terminal does not tell.
-const WIDTH_USUAL: usize = 80;
+pub(super) const WIDTH_USUAL: usize = 80;
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Top to bottom.
     pub rows: Vec<Vec<String>>,
+    /// Said above the table.
+    pub header: Option<String>,
     /// Said below the table.
     pub footer: Option<String>,
 }
@@ -69,6 +71,7 @@ impl Table {
         Self {
             columns: columns.into(),
             rows: Vec::new(),
+            header: None,
             footer: None,
         }
     }
@@ -88,7 +91,14 @@ impl Table {
         if let Some(width) = width.filter(|_| !wide) {
             self.fit(&mut shown, width);
         }
-        let mut text = self.lay_out(&shown, color);
+        let mut text = self
+            .header
+            .as_ref()
+            .map_or(String::new(), |header| format!("{header}\n"));
+        // Headings over nothing say nothing.
+        if self.header.is_none() || !self.rows.is_empty() {
+            text.push_str(&self.lay_out(&shown, color));
+        }
         if let Some(footer) = &self.footer {
             text.push_str(footer);
             text.push('\n');
@@ -159,6 +169,8 @@ fn colored(line: &str) -> String {
         ("DOWN", 31),
         ("joining", 33),
         ("draining", 33),
+        ("drained", 33),
+        ("standby", 33),
         ("gone", 31),
     ];
     match states

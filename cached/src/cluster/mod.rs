@@ -36,7 +36,7 @@ use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{ClusterName, GroupName, Incarnation, MemberId, NodeName};
 use tokio::sync::mpsc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::counters::Counters;
 use crate::parking::Parking;
 use crate::peers::{Identity, Peer, Peers, ProbeAnswer, Suspect, Verdict};
@@ -149,6 +149,23 @@ pub struct RegistryStatus {
     pub round_trip: Duration,
 }
 
+/// What keeps slots from going to a receiver, as their sender sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveTrouble {
+    /// The receiver.
+    pub to: NodeName,
+    /// Tries in a row that came to nothing.
+    pub tries: u32,
+    /// What is waited for; empty: nothing.
+    pub blocked: String,
+    /// Since when.
+    pub since: Moment,
+    /// What the last try ended with.
+    pub last_error: String,
+    /// When the next one begins.
+    pub next_try: Option<Moment>,
+}
+
 /// A running member or gateway. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Cluster {
@@ -223,6 +240,20 @@ impl Cluster {
             unreachable_for: lost.map(|since| now.since(since)),
             round_trip: self.shared.facts.lock().round_trip,
         }
+    }
+
+    /// What keeps this node's slots from moving on; empty: nothing.
+    pub fn move_troubles(&self) -> Vec<MoveTrouble> {
+        let facts = self.shared.facts.lock();
+        let troubles = facts.trouble.iter().map(|(to, trouble)| MoveTrouble {
+            to: to.clone(),
+            tries: trouble.tries,
+            blocked: trouble.last_error.clone(),
+            since: trouble.since,
+            last_error: trouble.last_error.clone(),
+            next_try: Some(trouble.next_try),
+        });
+        troubles.collect()
     }
 
     /// Resolves when this process finds that it cannot be part of the cluster, with

@@ -30,7 +30,7 @@ fn defaults_are_one_node_on_loopback() {
 #[test]
 fn mistakes_name_the_setting_the_value_and_the_limit() {
     type Change = fn(&mut RawConfig);
-    let table: [(Change, &str); 20] = [
+    let table: [(Change, &str); 26] = [
         (
             |raw| raw.name = text("a b"),
             "--name: node name \"a b\" may only hold letters",
@@ -80,6 +80,30 @@ fn mistakes_name_the_setting_the_value_and_the_limit() {
             "--self-check: 4s leaves no room",
         ),
         (
+            |raw| raw.join_delay = text("later"),
+            "--join-delay: \"later\" is no time",
+        ),
+        (
+            |raw| raw.join_delay = text("25h"),
+            "--join-delay: 25h is more than 24h",
+        ),
+        (
+            |raw| raw.seal_budget = text("0s"),
+            "--seal-budget: 0s is not between 1ns and 24h",
+        ),
+        (
+            |raw| raw.seal_budget = text("900us"),
+            "--seal-budget: 900µs is not between 1ms and 1s",
+        ),
+        (
+            |raw| raw.seal_budget = text("2s"),
+            "--seal-budget: 2s is not between 1ms and 1s",
+        ),
+        (
+            |raw| raw.drain_deadline = text("99ms"),
+            "--drain-deadline: 99ms is under the least of 100ms",
+        ),
+        (
             |raw| raw.etcd = Some(vec![String::new()]),
             "--etcd: an endpoint is empty",
         ),
@@ -116,6 +140,35 @@ fn mistakes_name_the_setting_the_value_and_the_limit() {
             "{error}\n  instead of\n{expected}"
         );
     }
+}
+
+#[test]
+fn slots_come_after_a_while_unless_told_otherwise() {
+    let usual = check(|_| ()).unwrap();
+    assert_eq!(usual.cluster.join_delay, Duration::from_secs(10));
+    assert_eq!(usual.cluster.seal_budget, Duration::from_millis(20));
+    let standby = |config: &Config| match config.role {
+        Role::Node { standby, .. } => standby,
+        Role::Gateway => false,
+    };
+    assert!(!standby(&usual));
+    let told = check(|raw| {
+        raw.join_delay = text("0s");
+        raw.seal_budget = text("100ms");
+        raw.standby = Some(true);
+    });
+    let told = told.unwrap();
+    assert_eq!(told.cluster.join_delay, Duration::ZERO);
+    assert!(standby(&told));
+    let shown = told.describe(&BTreeMap::from([("join-delay".to_owned(), Origin::Flag)]));
+    let line = |name: &str| {
+        let mut lines = shown.lines();
+        let line = lines.find(|line| line.split(' ').next() == Some(name));
+        line.unwrap().split_whitespace().collect::<Vec<_>>()
+    };
+    assert_eq!(line("join-delay"), ["join-delay", "0s", "flag"]);
+    assert_eq!(line("seal-budget"), ["seal-budget", "100ms", "default"]);
+    assert_eq!(line("standby"), ["standby", "true", "default"]);
 }
 
 #[test]

@@ -136,6 +136,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nobody_waits_for_slots_unless_told_to() {
+        let told = |origins: BTreeMap<String, Origin>| {
+            let raw = crate::config::raw::RawConfig::default();
+            let layers = crate::config::layers::Layers { raw, origins };
+            let mut config = Config::check(&layers).unwrap();
+            fill_in(&mut config, &layers.origins);
+            (config.cluster.join_delay, config.log.filter)
+        };
+        let usual = told(BTreeMap::new());
+        assert_eq!(usual, (Duration::ZERO, "warn".to_owned()));
+        let written = ["join-delay", "log"].map(|name| (name.to_owned(), Origin::Flag));
+        let written = told(written.into());
+        assert_eq!(written, (Duration::from_secs(10), "info".to_owned()));
+    }
+
+    #[test]
     fn what_would_change_nothing_is_refused() {
         let written = |name: &str| check(&BTreeMap::from([(name.to_owned(), Origin::Flag)]));
         for name in CHOSEN {
@@ -143,7 +159,13 @@ mod tests {
             let expected = format!("--{name}: says nothing in `cached dev`");
             assert!(error.starts_with(&expected), "{error}");
         }
-        for name in ["memory", "host", "token-file", "enable-getter", "mode"] {
+        for name in [
+            "memory",
+            "host",
+            "token-file",
+            "enable-getter",
+            "join-delay",
+        ] {
             assert_eq!(written(name), Ok(()));
         }
     }

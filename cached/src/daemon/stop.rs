@@ -139,3 +139,61 @@ fn takes_slots(view: &ClusterView, member: &MemberView) -> bool {
     };
     wanted && matches!(record.state, MemberState::Joining | MemberState::Up)
 }
+
+#[cfg(test)]
+mod tests {
+    use cached_proto::operations::IntentRecord;
+    use cached_proto::types::Incarnation;
+
+    use super::*;
+    use crate::operator::fixture::view;
+
+    fn left(change: impl FnOnce(&mut ClusterView)) -> usize {
+        let mut view = view(&["n1", "n2"]);
+        change(&mut view);
+        takers(&view)
+    }
+
+    fn asked(view: &mut ClusterView, want: Want, inc: Option<Incarnation>) {
+        let intent = IntentRecord {
+            want,
+            inc,
+            weight: None,
+            by: "ann@desk".to_owned(),
+            at_ms: 0,
+        };
+        let name = view.members[1].id.name.clone();
+        view.intents.insert(name, intent);
+    }
+
+    fn record(view: &mut ClusterView) -> &mut cached_proto::records::MemberRecord {
+        view.members[1].record.as_mut().unwrap()
+    }
+
+    #[test]
+    fn who_takes_slots_over_lives_and_keeps_its_own() {
+        assert_eq!(left(|_| ()), 1);
+        assert_eq!(left(|view| view.me = None), 2, "a gateway");
+        assert_eq!(left(|view| view.members[1].record = None), 0);
+        assert_eq!(left(|view| record(view).state = MemberState::Gone), 0);
+        assert_eq!(left(|view| record(view).state = MemberState::Draining), 0);
+        assert_eq!(left(|view| record(view).state = MemberState::Joining), 1);
+        for want in [Want::Drain, Want::Leave] {
+            assert_eq!(left(|view| asked(view, want, None)), 0);
+            let earlier = Some(Incarnation(99));
+            assert_eq!(left(|view| asked(view, want, earlier)), 1, "another life");
+        }
+        assert_eq!(left(|view| record(view).standby = true), 0);
+        let joins = |view: &mut ClusterView| {
+            record(view).standby = true;
+            asked(view, Want::Serve, None);
+        };
+        assert_eq!(left(joins), 1);
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let shown = [0, 9_999, 45_678, 12_345_678].map(rounded);
+        assert_eq!(shown, ["0", "9999", "45k", "12M"]);
+    }
+}

@@ -12,7 +12,9 @@ use cached_proto::pb::cached::cache::v1 as cache;
 use cached_proto::pb::cached::peer::v1 as pb;
 use cached_proto::pb::cached::peer::v1::peer_server::Peer;
 use cached_proto::types::{Epoch, GroupName, Invalid};
+use futures_util::future::ready;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use tonic::{Request, Response, Status};
 
 use super::auth::Role;
@@ -211,15 +213,24 @@ impl Peer for PeerService {
 
     async fn r#move(
         &self,
-        _request: Request<tonic::Streaming<pb::MoveRequest>>,
+        request: Request<tonic::Streaming<pb::MoveRequest>>,
     ) -> Result<Response<Self::MoveStream>, Status> {
-        todo!()
+        self.admit(&request).map_err(to_status)?;
+        // How a sender's stream broke is nothing to a receiver: it is over.
+        let messages = request
+            .into_inner()
+            .take_while(|message| ready(message.is_ok()))
+            .filter_map(|message| ready(message.ok()));
+        let answers = Arc::clone(&self.parts.operator).receive_move(messages.boxed());
+        Ok(Response::new(answers.map_err(to_status).boxed()))
     }
 
     async fn moves(
         &self,
-        _request: Request<pb::MovesRequest>,
+        request: Request<pb::MovesRequest>,
     ) -> Result<Response<pb::MovesResponse>, Status> {
-        todo!()
+        self.open(request, |message| message.header.as_ref())?;
+        let pairs = self.parts.operator.own_moves();
+        Ok(Response::new(pb::MovesResponse { pairs }))
     }
 }

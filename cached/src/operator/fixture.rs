@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::Outcome;
-use cached_proto::operations::{OperationRecord, OperationState};
-use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats};
+use cached_proto::operations::{OperationKind, OperationRecord, OperationState};
+use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgress};
 use cached_proto::records::{
     BlacklistRecord, GroupRecord, MemberRecord, MemberState, MetaRecord, Mode, PlanMember,
     PlanRecord, Policy,
@@ -23,10 +23,13 @@ use parking_lot::Mutex;
 use super::{ChangeFuture, Membership, Operator, OperatorParts};
 use crate::blacklist::{BreakerConfig, Breakers};
 use crate::clock::Clock;
-use crate::cluster::RegistryStatus;
-use crate::cluster::draft::{Ask, draft};
+use crate::cluster::draft::Ask;
 use crate::cluster::operations::{ApplyOptions, Control};
-use crate::cluster::view::{ClusterView, FenceReason, MemberView, SlotOwner, ViewCell};
+use crate::cluster::plan::{self, Current, Movement};
+use crate::cluster::view::{
+    ClusterView, FenceReason, MemberView, OperationView, SlotOwner, ViewCell,
+};
+use crate::cluster::{MoveTrouble, RegistryStatus};
 use crate::counters::Counters;
 use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
 use crate::store::{GroupSettings, Store, StoreConfig};
@@ -69,6 +72,67 @@ pub(crate) fn slots_of(view: &ClusterView, name: &str) -> Vec<Slot> {
         owner.is_some_and(|owner| owner.id.name.as_str() == name)
     };
     Slot::all().filter(own).collect()
+}
+
+/// The plan that leaves this member of a view without slots.
+pub(crate) fn drained(view: &ClusterView, name: &str) -> PlanRecord {
+    let members = view
+        .members
+        .iter()
+        .filter(|member| member.id.name.as_str() != name)
+        .map(|member| PlanMember {
+            id: member.id.clone(),
+            weight: 1,
+        });
+    let members: Vec<PlanMember> = members.collect();
+    let current = Current::of_view(view, |member| member.record.is_some());
+    let assignment = plan::plan(&current, &members, 50, Movement::Free).unwrap();
+    PlanRecord {
+        layout: view.layout + 1,
+        id: "p".to_owned(),
+        reason: String::new(),
+        algorithm: 1,
+        virtual_nodes: 50,
+        base_layout: view.layout,
+        members: assignment.members().to_vec(),
+        excluded: vec![NodeName::new(name).unwrap()],
+        runs: assignment.runs(),
+    }
+}
+
+/// The drain of n2 in layout 1.
+pub(crate) fn operation(id: &str, state: OperationState) -> OperationRecord {
+    OperationRecord {
+        id: id.to_owned(),
+        kind: OperationKind::Drain,
+        state,
+        nodes: vec![NodeName::new("n2").unwrap()],
+        base_layout: 1,
+        layout: 2,
+        draft: None,
+        intents: BTreeMap::new(),
+        by: "alice@host".to_owned(),
+        message: String::new(),
+        requested_ms: 1,
+        started_ms: 2,
+        finished_ms: 0,
+        deadline_ms: 0,
+        max_rate: 0,
+        shed: false,
+        cancel: false,
+        merged: Vec::new(),
+        reason: String::new(),
+    }
+}
+
+/// An operation as a view holds it, changed last in this revision.
+pub(crate) fn known(record: OperationRecord, revision: i64) -> Arc<OperationView> {
+    Arc::new(OperationView {
+        record,
+        mod_revision: revision,
+        revision,
+        progress: BTreeMap::new(),
+    })
 }
 
 /// A group without settings.
@@ -148,6 +212,10 @@ pub(crate) struct FakePeers {
     pub(crate) flush_failures: Mutex<BTreeMap<String, u32>>,
     /// Slots that its next flushes cover, in order; afterwards its own third.
     pub(crate) flush_slots: Mutex<BTreeMap<String, Vec<Vec<Slot>>>>,
+    /// What each says that it sends.
+    pub(crate) moves: Mutex<BTreeMap<String, Vec<PairProgress>>>,
+    /// What each says of itself, beside its name.
+    pub(crate) stats: Mutex<BTreeMap<String, NodeStats>>,
     /// What was forwarded.
     pub(crate) forwarded: Mutex<Vec<Forwarded>>,
     /// What forwarded operations come to; without one, the peer never answers.
@@ -211,10 +279,12 @@ impl Peers for FakePeers {
     fn stats<'a>(&'a self, peer: &'a Peer, _: Duration) -> PeerFuture<'a, NodeStats> {
         Box::pin(async move {
             self.reach(peer)?;
+            let name = peer.id.name.to_string();
+            let told = self.stats.lock().get(&name).cloned();
             Ok(NodeStats {
-                name: peer.id.name.to_string(),
+                name,
                 uptime_ms: 7,
-                ..NodeStats::default()
+                ..told.unwrap_or_default()
             })
         })
     }
@@ -259,12 +329,16 @@ impl Peers for FakePeers {
     ) -> PeerFuture<'a, crate::peers::MoveStream> {
         unreachable!("nothing moves here")
     }
-    fn moves<'a>(
-        &'a self,
-        _: &'a Peer,
-        _: Duration,
-    ) -> PeerFuture<'a, Vec<cached_proto::pb::cached::admin::v1::PairProgress>> {
-        Box::pin(async move { Ok(Vec::new()) })
+
+    fn moves<'a>(&'a self, peer: &'a Peer, _: Duration) -> PeerFuture<'a, Vec<PairProgress>> {
+        Box::pin(async move {
+            self.reach(peer)?;
+            let moves = self.moves.lock();
+            Ok(moves
+                .get(peer.id.name.as_str())
+                .cloned()
+                .unwrap_or_default())
+        })
     }
 }
 
@@ -275,22 +349,12 @@ pub(crate) struct FakeCluster {
     pub(crate) reports: Mutex<Vec<(NodeName, Vec<Suspect>)>>,
     /// Entries that were added.
     pub(crate) listed: Mutex<Vec<BlacklistRecord>>,
-    /// Operations that were planned, by id.
-    pub(crate) operations: Mutex<BTreeMap<String, OperationRecord>>,
-}
-
-impl FakeCluster {
-    fn change(
-        &self,
-        id: &str,
-        change: impl FnOnce(&mut OperationRecord),
-    ) -> Result<OperationRecord, Failure> {
-        let mut operations = self.operations.lock();
-        let unknown = || Failure::new(FailureCode::NotFound, format!("no operation {id}"));
-        let record = operations.get_mut(id).ok_or_else(unknown)?;
-        change(record);
-        Ok(record.clone())
-    }
+    /// What a plan comes to; without one there is none.
+    pub(crate) planned: Mutex<Option<OperationRecord>>,
+    /// What was asked of the layout, word for word.
+    pub(crate) asked: Mutex<Vec<String>>,
+    /// What keeps slots from moving on.
+    pub(crate) troubles: Mutex<Vec<MoveTrouble>>,
 }
 
 impl Membership for FakeCluster {
@@ -340,62 +404,41 @@ impl Membership for FakeCluster {
         Box::pin(std::future::ready(Ok(listed.len() < before)))
     }
 
+    fn move_troubles(&self) -> Vec<MoveTrouble> {
+        self.troubles.lock().clone()
+    }
+
     fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord> {
-        let mut view = view(&["n1", "n2", "n3"]);
-        let members = view.members.iter();
-        let members: Vec<PlanMember> = members
-            .map(|member| PlanMember {
-                id: member.id.clone(),
-                weight: 1,
-            })
-            .collect();
-        view.plan = Some(Arc::new(PlanRecord {
-            layout: 1,
-            id: "00000001".to_owned(),
-            reason: String::new(),
-            algorithm: 1,
-            virtual_nodes: 50,
-            base_layout: 0,
-            members,
-            excluded: Vec::new(),
-            runs: Vec::new(),
-        }));
-        let drafted = draft(&view, &ask, 7, 1).map(|drafted| drafted.record);
-        if let Ok(record) = &drafted {
-            self.operations
-                .lock()
-                .insert(record.id.clone(), record.clone());
-        }
-        Box::pin(std::future::ready(drafted))
+        self.asked.lock().push(format!("{ask:?}"));
+        let planned = self.planned.lock().clone();
+        let none = || Failure::new(FailureCode::Conflict, "nothing is planned here");
+        let planned = planned.ok_or_else(none);
+        Box::pin(std::future::ready(planned))
     }
 
     fn apply<'a>(
         &'a self,
         id: &'a str,
-        _: u64,
+        base_layout: u64,
         options: ApplyOptions,
     ) -> ChangeFuture<'a, OperationRecord> {
-        let change = |record: &mut OperationRecord| {
-            record.state = OperationState::Running;
-            record.max_rate = options.max_rate;
-            record.by = options.by;
-        };
-        Box::pin(std::future::ready(self.change(id, change)))
+        self.asked
+            .lock()
+            .push(format!("{id} {base_layout} {options:?}"));
+        let mut record = operation(id, OperationState::Running);
+        record.message = options.message;
+        Box::pin(std::future::ready(Ok(record)))
     }
 
     fn control<'a>(
         &'a self,
         id: &'a str,
         control: Control,
-        _: &'a str,
+        by: &'a str,
     ) -> ChangeFuture<'a, OperationRecord> {
-        let change = |record: &mut OperationRecord| match control {
-            Control::Pause => record.state = OperationState::Paused,
-            Control::Resume => record.state = OperationState::Running,
-            Control::Cancel => record.cancel = true,
-            Control::Rate(rate) => record.max_rate = rate,
-        };
-        Box::pin(std::future::ready(self.change(id, change)))
+        self.asked.lock().push(format!("{id} {control:?} {by}"));
+        let record = operation(id, OperationState::Paused);
+        Box::pin(std::future::ready(Ok(record)))
     }
 }
 

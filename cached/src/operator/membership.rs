@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use crate::cluster::draft::Ask;
 use crate::cluster::operations::{ApplyOptions, Control};
-use crate::cluster::{Cluster, RegistryStatus};
+use crate::cluster::{Cluster, MoveTrouble, RegistryStatus};
 use crate::peers::{Peer, ProbeAnswer, Suspect, Verdict};
 
 /// A change that is made through the registry. Dropping the future leaves it open
@@ -36,7 +36,9 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
     fn add_blacklist(&self, entry: BlacklistRecord) -> ChangeFuture<'_, ()>;
     /// Removes an operator's blacklist entry; false: there was none.
     fn remove_blacklist<'a>(&'a self, target: &'a NodeName) -> ChangeFuture<'a, bool>;
-    /// Works a change of the layout out, and keeps it for a while.
+    /// What keeps this node's slots from moving on.
+    fn move_troubles(&self) -> Vec<MoveTrouble>;
+    /// Plans a change of the layout and keeps the plan.
     fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord>;
     /// Asks for what was planned.
     fn apply<'a>(
@@ -45,7 +47,7 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
         base_layout: u64,
         options: ApplyOptions,
     ) -> ChangeFuture<'a, OperationRecord>;
-    /// Changes an operation that is open.
+    /// Pauses, resumes, cancels an operation, or changes its rate.
     fn control<'a>(
         &'a self,
         id: &'a str,
@@ -85,6 +87,10 @@ impl Membership for Cluster {
 
     fn remove_blacklist<'a>(&'a self, target: &'a NodeName) -> ChangeFuture<'a, bool> {
         Box::pin(Cluster::remove_blacklist(self, target))
+    }
+
+    fn move_troubles(&self) -> Vec<MoveTrouble> {
+        Cluster::move_troubles(self)
     }
 
     fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord> {

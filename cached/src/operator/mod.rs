@@ -2,8 +2,9 @@
 //! changes to it. Front ends translate; here it is answered.
 //!
 //! Reading order: [`Operator`] itself, then `topology` and `status` (pure), `stats`
-//! and `fan_out` (every member is asked), `groups` and `blacklist` (changes), `peer`
-//! (what other nodes ask of this one, answered without asking anybody), and
+//! and `fan_out` (every member is asked), `groups` and `blacklist` (changes),
+//! `operations` (changes of the layout), `peer` and `moves` (what other nodes ask of
+//! this one, answered without asking anybody), and
 //! [`Membership`] (what it needs of the cluster).
 
 mod blacklist;
@@ -13,6 +14,8 @@ mod fan_out;
 pub(crate) mod fixture;
 mod groups;
 mod membership;
+mod moves;
+mod operations;
 mod peer;
 mod process;
 mod stats;
@@ -21,7 +24,10 @@ mod status;
 mod tests;
 mod topology;
 
+pub use crate::cluster::draft::Ask;
+pub use crate::cluster::operations::{ApplyOptions, Control};
 pub use membership::{ChangeFuture, Membership};
+pub use operations::OperationWatch;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,7 @@
 //! Health as a message. Pure; what is wrong is found by the cluster.
 //!
-//! Healthy: every member is up, none waits to join, every slot is owned as planned,
-//! and the registry answers. Nothing in this version changes the layout by hand, so
-//! no operation can be open.
+//! Healthy: every member is up, none waits to be given slots (one on standby may),
+//! every slot is owned as planned, no operation is open, and the registry answers.
 
 use cached_proto::pb::cached::admin::v1::{RegistryHealth, StatusResponse};
 use cached_proto::records::MemberState;
@@ -31,6 +30,7 @@ pub(super) fn status(known: Known<'_>) -> StatusResponse {
     let view = known.view;
     let mut problems = known.problems;
     problems.extend(view.members.iter().filter_map(unsettled));
+    problems.extend(unfinished(view));
     StatusResponse {
         cluster: view
             .meta
@@ -83,6 +83,8 @@ fn unsettled(member: &MemberView) -> Option<String> {
     let name = &member.id.name;
     match state(member)? {
         MemberState::Joining | MemberState::Draining if !member.detail.is_empty() => None,
+        // It waits because an operator wants it to.
+        MemberState::Joining if member.record.as_ref()?.standby => None,
         MemberState::Joining => Some(format!("{name} is joining")),
         MemberState::Draining => Some(format!(
             "{name} is draining, {} slots are left",
@@ -90,6 +92,17 @@ fn unsettled(member: &MemberView) -> Option<String> {
         )),
         MemberState::Up | MemberState::Gone => None,
     }
+}
+
+/// A layout that is not reached yet.
+fn unfinished(view: &ClusterView) -> Option<String> {
+    let left = view.to_move;
+    if let Some(open) = view.open_operation() {
+        let record = &open.record;
+        let (id, kind, state) = (&record.id, record.kind, record.state);
+        return Some(format!("{id} ({kind}) is {state}, {left} slots are left"));
+    }
+    (left > 0).then(|| format!("{left} slots are not where the plan wants them"))
 }
 
 fn count(view: &ClusterView, wanted: Option<MemberState>) -> u32 {
@@ -122,6 +135,8 @@ fn registry(registry: RegistryStatus) -> RegistryHealth {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use cached_proto::operations::OperationState;
 
     use super::*;
     use crate::cluster::view::FenceReason;
@@ -179,6 +194,33 @@ mod tests {
             });
             assert!(status.problems.is_empty(), "{:?}", status.problems);
         }
+    }
+
+    #[test]
+    fn what_is_not_finished_makes_it_unhealthy() {
+        let status = told(|_, view| view.to_move = 7);
+        assert_eq!(
+            status.problems,
+            ["7 slots are not where the plan wants them"]
+        );
+        let status = told(|_, view| {
+            view.to_move = 7;
+            let record = fixture::operation("op-1", OperationState::Running);
+            view.operations = vec![fixture::known(record, 3)];
+        });
+        assert_eq!(
+            status.problems,
+            ["op-1 (drain) is running, 7 slots are left"]
+        );
+        assert_eq!(
+            (status.operation.as_str(), status.slots_to_move),
+            ("op-1", 7)
+        );
+        let status = told(|_, view| {
+            let record = view.members[1].record.as_mut().unwrap();
+            (record.state, record.standby) = (MemberState::Joining, true);
+        });
+        assert!(status.healthy, "{:?}", status.problems);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A view as clients are told it. Pure.
 
 use cached_proto::convert::member_state_to_pb;
+use cached_proto::operations::Want;
 use cached_proto::pb::cached::admin::v1::{self as pb, SlotRange, TopologyResponse};
 use cached_proto::types::{GroupName, Slot};
 
@@ -20,7 +21,7 @@ pub(super) fn topology(
         members: view
             .members
             .iter()
-            .map(|member| describe(member, now))
+            .map(|member| describe(view, member, now))
             .collect(),
         ranges: ranges(view),
         default_group: default_group.to_string(),
@@ -37,7 +38,7 @@ pub(super) fn topology(
 }
 
 /// One member; who is named by rows alone is DOWN.
-fn describe(member: &MemberView, now: Moment) -> pb::Member {
+fn describe(view: &ClusterView, member: &MemberView, now: Moment) -> pb::Member {
     let mut described = pb::Member {
         name: member.id.name.to_string(),
         incarnation: member.id.inc.to_string(),
@@ -46,6 +47,7 @@ fn describe(member: &MemberView, now: Moment) -> pb::Member {
         detail: member.detail.clone(),
         ..pb::Member::default()
     };
+    described.intent = intent(view, member).to_owned();
     let Some(record) = &member.record else {
         let down_for = member
             .absent_since
@@ -57,12 +59,23 @@ fn describe(member: &MemberView, now: Moment) -> pb::Member {
     described.address = record.address.clone();
     described.state = member_state_to_pb(Some(record.state)).into();
     described.weight = record.weight;
+    described.standby = record.standby;
     described.zone = record.zone.clone();
     described.software_version = record.version.clone();
     described.started_at_ms = record.started_ms;
     described.resp_address = record.resp_address.clone().unwrap_or_default();
     described.resp_cluster_address = record.resp_cluster_address.clone().unwrap_or_default();
     described
+}
+
+/// What an operator asked of this life of a member, other than to serve.
+fn intent(view: &ClusterView, member: &MemberView) -> &'static str {
+    let intent = view.intents.get(&member.id.name);
+    match intent.filter(|intent| intent.inc.is_none_or(|inc| inc == member.id.inc)) {
+        Some(intent) if intent.want == Want::Drain => "drain",
+        Some(intent) if intent.want == Want::Leave => "leave",
+        _ => "",
+    }
 }
 
 /// Runs of neighbouring slots with one owner and epoch; slots without a row are

@@ -15,11 +15,14 @@ use cached_proto::pb::cached::peer::v1 as pb;
 use cached_proto::pb::cached::peer::v1::opinion_response::Verdict as WireVerdict;
 use cached_proto::pb::cached::peer::v1::peer_client::PeerClient;
 use cached_proto::types::{GroupName, Invalid};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{
     Flushed, Forwarded, Identity, MoveStream, Peer, PeerError, PeerFuture, Peers, ProbeAnswer,
-    Suspect, Verdict, slot_map,
+    Suspect, Verdict, moving, slot_map,
 };
 use crate::clock::Clock;
 
@@ -30,6 +33,9 @@ fn owners_part(time_left: Duration) -> Duration {
     const ANSWER_MAX: Duration = Duration::from_millis(200);
     time_left.saturating_sub((time_left / 10).min(ANSWER_MAX))
 }
+
+/// Messages of a move that wait for the connection. A sender counts them as under way.
+const MESSAGES_MAX: usize = 4;
 
 /// Calls to peers by gRPC.
 #[derive(Debug)]
@@ -196,6 +202,19 @@ impl GrpcPeers {
         Ok(self.call(peer, timeout, question, call).await?.entries)
     }
 
+    async fn moves_of(
+        &self,
+        peer: &Peer,
+        timeout: Duration,
+    ) -> Result<Vec<PairProgress>, PeerError> {
+        let question = pb::MovesRequest {
+            header: self.header(peer),
+        };
+        let call =
+            |mut client: PeerClient<Link>, request| async move { client.moves(request).await };
+        Ok(self.call(peer, timeout, question, call).await?.pairs)
+    }
+
     async fn flush_on(
         &self,
         peer: &Peer,
@@ -210,12 +229,40 @@ impl GrpcPeers {
         let call =
             |mut client: PeerClient<Link>, request| async move { client.flush(request).await };
         let answer = self.call(peer, timeout, question, call).await?;
-        // It was carried out; only what it covered is not known then.
-        let slots = slot_map::from_bits(&answer.slots)
-            .map_err(|invalid| PeerError::Unknown(invalid.to_string()))?;
         Ok(Flushed {
             keys: answer.keys,
-            slots,
+            slots: slot_map::from_bits(&answer.slots).map_err(unreadable)?,
+        })
+    }
+
+    async fn open_move_to(&self, peer: &Peer, timeout: Duration) -> Result<MoveStream, PeerError> {
+        let mut client = self
+            .connections
+            .peer(&peer.address)
+            .map_err(|error| read(peer, error))?;
+        let (send, outbound) = mpsc::channel(MESSAGES_MAX);
+        let (identity, to) = (self.identity.clone(), peer.id.inc.to_string());
+        let outbound = ReceiverStream::new(outbound).map(move |message| {
+            moving::request_to_pb(message, || header(&identity.load(), to.clone()))
+        });
+        // The stream lasts as long as the move, so the call itself has no deadline.
+        let opened = tokio::select! {
+            biased;
+            opened = client.r#move(Request::new(outbound)) => opened,
+            () = self.clock.sleep(timeout) => {
+                return Err(PeerError::Unknown(format!("no answer within {timeout:?}")));
+            }
+        };
+        let peer = peer.clone();
+        let failed = move |refusal: &Status| read(&peer, status::error_of(&peer.address, refusal));
+        let inbound = opened.map_err(|refusal| failed(&refusal))?.into_inner();
+        let receive = inbound.map(move |message| match message {
+            Ok(message) => moving::response_from_pb(message).map_err(unreadable),
+            Err(refusal) => Err(failed(&refusal)),
+        });
+        Ok(MoveStream {
+            send,
+            receive: receive.boxed(),
         })
     }
 }
@@ -262,11 +309,11 @@ impl Peers for GrpcPeers {
     ) -> PeerFuture<'a, Flushed> {
         Box::pin(self.flush_on(peer, group, timeout))
     }
-    fn open_move<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, MoveStream> {
-        todo!()
+    fn open_move<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, MoveStream> {
+        Box::pin(self.open_move_to(peer, timeout))
     }
-    fn moves<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, Vec<PairProgress>> {
-        todo!()
+    fn moves<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, Vec<PairProgress>> {
+        Box::pin(self.moves_of(peer, timeout))
     }
 }
 
@@ -329,6 +376,11 @@ fn probe_answer(answer: pb::ProbeResponse, identity: &Identity) -> Result<ProbeA
         state,
         layout: header.layout,
     })
+}
+
+/// What a peer answered, and this process cannot read.
+fn unreadable(invalid: Invalid) -> PeerError {
+    PeerError::Unknown(format!("an answer that cannot be read: {invalid}"))
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,6 +1,7 @@
 //! Node-to-node calls as a trait; the real one speaks gRPC through the client crate.
 
 pub mod grpc;
+pub(crate) mod moving;
 pub mod slot_map;
 #[cfg(test)]
 mod tests;

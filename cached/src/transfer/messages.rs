@@ -4,7 +4,7 @@ use cached_proto::table::PageIndex;
 use cached_proto::types::{Epoch, GroupName, MemberId, Slot};
 
 use crate::registry::Record;
-use crate::store::{Change, SlotSum};
+use crate::store::{Change, GroupId, SlotSum};
 
 /// An offer of slots of one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,4 +101,14 @@ pub enum ToSender {
     Sealed(Vec<(Slot, u64, SlotSum)>),
     /// It has taken note of the end.
     Done,
+}
+
+/// The group of a change; a seal has none.
+pub fn group_of(change: &mut Change) -> Option<&mut GroupId> {
+    match change {
+        Change::Put { group, .. } | Change::Remove { group, .. } | Change::Use { group, .. } => {
+            Some(group)
+        }
+        Change::Seal { .. } => None,
+    }
 }

@@ -2,31 +2,51 @@
 //! slots nor receivers.
 //!
 //! Reading order: `messages` (what is said), `order` (what is asked of this module and
-//! what it tells), `sender`, `receiver`, `stagings` (what was received and is not in
-//! service yet), `throttle` (pure: how fast).
+//! what it tells), `batch` and `sender` with `flow` (pure: how much, how long) and
+//! `throttle` (pure: how fast), `receiver` with `welcome` (pure: whether) and `stagings`
+//! (pure: what was received and is not in service yet), `meter`.
 
+mod batch;
+mod flow;
 pub mod messages;
+mod meter;
 pub mod order;
+mod receiver;
+mod sender;
+mod stagings;
 #[cfg(test)]
 pub(crate) mod testing;
+mod throttle;
+mod welcome;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cached_proto::operations::MoveCounts;
-use cached_proto::types::{MemberId, NodeName, Slot};
+use cached_proto::types::{Epoch, MemberId, NodeName, Slot};
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::cluster::view::ViewCell;
 use crate::counters::Counters;
+use crate::faults::crash_point;
 use crate::parking::Parking;
 use crate::peers::Peers;
 use crate::registry::Record;
 use crate::store::{ContainerId, Store};
 use crate::tasks::Tasks;
+use batch::Batch;
 use messages::{ToReceiver, ToSender};
+use meter::Meter;
 use order::{MoveEnd, MoveId, MoveNews, MoveOrder};
+use receiver::Receiver;
+use sender::Sender;
+use stagings::Stagings;
+use throttle::Throttle;
 
 /// What transfers work with.
 #[derive(Clone, Debug)]
@@ -66,6 +86,14 @@ pub enum Told {
 pub struct Transfers {
     parts: TransferParts,
     told: mpsc::Sender<Told>,
+    /// Batches on their way out.
+    batches: Mutex<BTreeMap<MoveId, Arc<Batch>>>,
+    /// Of all of them together.
+    throttle: Mutex<Throttle>,
+    /// What went out lately, by receiver.
+    meters: Mutex<BTreeMap<NodeName, Meter>>,
+    /// What came in.
+    stagings: Mutex<Stagings>,
 }
 
 /// What this node is sending to one receiver, for people.
@@ -98,60 +126,109 @@ pub struct SendingBatch {
     pub bytes_total: u64,
 }
 
+/// Entries that are linked or freed under one hold of a shard's lock.
+const STEP_ENTRIES: usize = 1000;
+
+/// Answers that wait for the connection.
+const ANSWERS_MAX: usize = 16;
+
 impl Transfers {
     /// No moves yet, and where their news come out; who reads there must not stop.
     pub fn new(parts: TransferParts) -> (Arc<Self>, mpsc::Receiver<Told>) {
         let (told, news) = mpsc::channel(1024);
-        (Arc::new(Self { parts, told }), news)
+        let transfers = Self {
+            parts,
+            told,
+            batches: Mutex::default(),
+            throttle: Mutex::new(Throttle::new()),
+            meters: Mutex::default(),
+            stagings: Mutex::default(),
+        };
+        (Arc::new(transfers), news)
     }
 
     /// Begins to move a batch; its news tell how it goes.
     pub fn start(self: &Arc<Self>, order: MoveOrder) {
-        todo!("{order:?} {:?}", self.parts)
+        let batch = Arc::new(Batch::new(order));
+        let id = batch.order.id.clone();
+        self.batches.lock().insert(id, batch.clone());
+        let shared = self.clone();
+        let send = |stop| Sender::new(shared, batch, stop).run();
+        self.parts.tasks.spawn("move out", send);
     }
 
     /// Seals a batch that has caught up: its requests wait from now on.
     pub fn seal(&self, id: &MoveId) {
-        todo!("{id:?} {:?}", self.told)
+        if let Some(batch) = self.batches.lock().get(id) {
+            batch.seal();
+        }
     }
 
     /// Ends a batch. After a commit the slots' containers are closed by the driver
     /// itself; here the receiver is told. After an abort the source serves again.
     pub fn end(&self, id: &MoveId, end: MoveEnd) {
-        todo!("{id:?} {end:?}")
+        if let Some(batch) = self.batches.lock().get(id) {
+            batch.end(end);
+        }
     }
 
     /// Bytes per second that all senders of this process may use together; 0: no limit.
     pub fn set_rate(&self, bytes_per_second: u64) {
-        todo!("{bytes_per_second}")
+        let now = self.parts.clock.now();
+        self.throttle.lock().set_rate(now, bytes_per_second);
     }
 
     /// The sealed staging of a slot for exactly that attempt, to be put in service;
     /// from then on it is the caller's.
     pub fn take_staged(&self, slot: Slot, attempt: u64) -> Option<ContainerId> {
-        todo!("{slot} {attempt}")
+        let taken = self.stagings.lock().take(slot, attempt)?;
+        crash_point("before-activate");
+        Some(taken)
     }
 
     /// Links the entries of slots that were put in service into the orders of eviction
     /// and expiry, in the background.
     pub fn settle_in(self: &Arc<Self>, slots: Vec<(Slot, ContainerId)>) {
-        todo!("{slots:?}")
+        let store = self.parts.store.clone();
+        self.parts.tasks.spawn("settle in", |stop| async move {
+            for (slot, container) in slots {
+                while !stop.is_stopped() && !store.settle_in(slot, container, STEP_ENTRIES) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
     }
 
     /// A row was read: drops stagings of the slot that can come to nothing any more, that
     /// is of an attempt that is not larger than the row's, or from an owner of before.
-    pub fn row_read(&self, slot: Slot, epoch: cached_proto::types::Epoch, attempt: u64) {
-        todo!("{slot} {epoch:?} {attempt}")
+    pub fn row_read(self: &Arc<Self>, slot: Slot, epoch: Epoch, attempt: u64) {
+        let dropped = self.stagings.lock().row_read(slot, epoch, attempt);
+        self.give_up(dropped);
     }
 
     /// What is being sent now, by receiver.
     pub fn sending(&self) -> Vec<(NodeName, Sending)> {
-        todo!()
+        let now = self.parts.clock.now();
+        let mut sending: BTreeMap<NodeName, Sending> = BTreeMap::new();
+        for batch in self.batches.lock().values() {
+            let to = sending.entry(batch.order.to.id.name.clone()).or_default();
+            to.batches.push(batch.shown());
+            to.throttled |= batch.throttled();
+        }
+        let mut meters = self.meters.lock();
+        meters.retain(|to, meter| {
+            let bytes_per_second = meter.rate(now);
+            if !meter.is_empty() {
+                sending.entry(to.clone()).or_default().bytes_per_second = bytes_per_second;
+            }
+            !meter.is_empty()
+        });
+        sending.into_iter().collect()
     }
 
     /// Bytes received that are not in service yet.
     pub fn staged_bytes(&self) -> u64 {
-        todo!()
+        self.stagings.lock().bytes()
     }
 
     /// Receives: answers the messages of one stream. Ends when the sender's end was
@@ -161,7 +238,37 @@ impl Transfers {
         from: MemberId,
         messages: BoxStream<'static, ToReceiver>,
     ) -> BoxStream<'static, ToSender> {
-        let _ = (from, messages);
-        todo!()
+        let (answers, told) = mpsc::channel(ANSWERS_MAX);
+        let shared = self.clone();
+        self.parts.tasks.spawn("move in", |stop| {
+            let receiver = Receiver {
+                shared,
+                from,
+                answers,
+                stop,
+            };
+            receiver.run(messages)
+        });
+        ReceiverStream::new(told).boxed()
+    }
+
+    /// So many bytes went out to a receiver.
+    fn on_sent(&self, to: &NodeName, now: Moment, bytes: u64) {
+        self.throttle.lock().spend(now, bytes);
+        let mut meters = self.meters.lock();
+        match meters.get_mut(to) {
+            Some(meter) => meter.add(now, bytes),
+            None => meters.entry(to.clone()).or_default().add(now, bytes),
+        }
+    }
+
+    /// A batch is over.
+    fn forget(&self, batch: &Arc<Batch>) {
+        let mut batches = self.batches.lock();
+        let id = &batch.order.id;
+        // A try of the same name may have begun meanwhile.
+        if batches.get(id).is_some_and(|it| Arc::ptr_eq(it, batch)) {
+            batches.remove(id);
+        }
     }
 }

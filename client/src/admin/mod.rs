@@ -1,5 +1,6 @@
 //! Operators' calls: the state of a cluster, its numbers, and changes to it.
 
+mod operations;
 mod types;
 
 use std::sync::Arc;
@@ -20,6 +21,11 @@ use crate::error::Error;
 use crate::status::{error_of, time_over};
 use crate::topology::{Cell, Topology, nodes};
 
+use operations::OperationFeed;
+pub use operations::{
+    ApplyOptions, BatchProgress, CheckResult, Control, Operation, OperationChange, PairProgress,
+    Plan, PlanAsk, PlanCheck, PlanMove, PlanReceiver,
+};
 pub use types::{
     Answered, Blacklist, BlacklistEntry, Flushed, GetterStats, GroupStats, NodeStats,
     RegistryHealth, RequestStats, Status,
@@ -252,6 +258,116 @@ impl Admin {
             })
             .await?;
         Ok(answer.map(|flushed| flushed.nodes.into_iter().map(Flushed::from).collect()))
+    }
+
+    /// Plans a change of the layout. Nothing is changed: the plan is kept under its id for
+    /// 15 minutes. `by` is `user@host`.
+    pub async fn plan(&self, ask: &PlanAsk, by: &str) -> Result<Answered<Plan>, Error> {
+        self.planned(ask.message(by)).await
+    }
+
+    /// Checks once more whether what was planned under an id can be carried out; `shed`:
+    /// what does not fit may be dropped.
+    pub async fn plan_again(&self, id: &str, shed: bool) -> Result<Answered<Plan>, Error> {
+        let request = pb::PlanRequest {
+            id: id.to_owned(),
+            shed,
+            ..pb::PlanRequest::default()
+        };
+        self.planned(request).await
+    }
+
+    async fn planned(&self, request: pb::PlanRequest) -> Result<Answered<Plan>, Error> {
+        let answer = self
+            .one(request, |mut admin, request| async move {
+                admin.plan(request).await
+            })
+            .await?;
+        answer.read(Plan::try_from)
+    }
+
+    /// Asks for what was planned, as it was shown: on any other layout it is refused.
+    /// `by` is `user@host`.
+    pub async fn plan_apply(
+        &self,
+        id: &str,
+        base_layout: u64,
+        options: &ApplyOptions,
+        by: &str,
+    ) -> Result<Answered<Operation>, Error> {
+        let request = options.message(id, base_layout, by);
+        let answer = self
+            .one(request, |mut admin, request| async move {
+                admin.apply_plan(request).await
+            })
+            .await?;
+        answer.read(|answer| Operation::read(answer.operation))
+    }
+
+    /// Operations that the cluster remembers, oldest first.
+    pub async fn operations(&self, planned_too: bool) -> Result<Answered<Vec<Operation>>, Error> {
+        let answer = self
+            .any(
+                pb::ListOperationsRequest { planned_too },
+                |mut admin, request| async move { admin.list_operations(request).await },
+            )
+            .await?;
+        answer.read(|list| {
+            let operations = list.operations.into_iter();
+            operations.map(Operation::try_from).collect()
+        })
+    }
+
+    /// What changes of an operation (`None`: of all) after `from_sequence`, and while one
+    /// runs how far it is, from one node. An error ends the stream: watch again from the
+    /// last sequence, and another node may answer.
+    pub async fn watch_operations(
+        &self,
+        id: Option<&str>,
+        from_sequence: u64,
+    ) -> Result<
+        impl Stream<Item = Result<Answered<OperationChange>, Error>> + Send + 'static + use<>,
+        Error,
+    > {
+        let request = pb::WatchOperationsRequest {
+            id: id.unwrap_or_default().to_owned(),
+            from_sequence,
+        };
+        let feed = first_answer(self.addresses(), self.timeout, |address| {
+            let (connections, request) = (self.connections.clone(), request.clone());
+            async move {
+                let mut admin = connections.admin(&address)?;
+                let answer = admin.watch_operations(request).await;
+                let stream = answer.map_err(|status| error_of(&address, &status))?;
+                Ok(OperationFeed {
+                    address,
+                    stream: stream.into_inner(),
+                })
+            }
+        })
+        .await?;
+        Ok(stream::unfold(Some(feed), |feed| async move {
+            let mut feed = feed?;
+            let next = feed.next().await;
+            let feed = next.is_ok().then_some(feed);
+            Some((next, feed))
+        }))
+    }
+
+    /// Pauses, resumes, cancels an operation, or changes its rate. `by` is `user@host`.
+    pub async fn control_operation(
+        &self,
+        id: &str,
+        control: Control,
+        by: &str,
+    ) -> Result<Answered<Operation>, Error> {
+        let request = control.message(id, by);
+        let answer = self
+            .one(request, |mut admin, request| async move {
+                admin.control_operation(request).await
+            })
+            .await?;
+        answer.read(|answer| Operation::read(answer.operation))
     }
 
     fn addresses(&self) -> Vec<String> {

@@ -80,6 +80,10 @@ pub struct Status {
     pub version: String,
     /// `node` or `gateway`.
     pub role: String,
+    /// The operation that is open; empty: none.
+    pub operation: String,
+    /// Slots that the plan wants elsewhere.
+    pub slots_to_move: u32,
 }
 
 /// How a node gets on with the registry.
@@ -130,6 +134,12 @@ pub struct NodeStats {
     pub fill_tokens: u64,
     /// Slots that it took over empty.
     pub slots_lost: u64,
+    /// Entries dropped because a receiver had no room.
+    pub keys_shed: u64,
+    /// Requests that wait for moving slots.
+    pub parked: u64,
+    /// Bytes received and not in service yet.
+    pub staged_bytes: u64,
     /// Processor time of the process.
     pub cpu: Duration,
 }
@@ -267,6 +277,8 @@ impl TryFrom<pb::StatusResponse> for Status {
             mode: status.mode,
             version: status.software_version,
             role: status.role,
+            operation: status.operation,
+            slots_to_move: status.slots_to_move,
         })
     }
 }
@@ -301,6 +313,9 @@ impl From<pb::NodeStats> for NodeStats {
             getter: stats.getter.map(GetterStats::from).unwrap_or_default(),
             fill_tokens: stats.fill_tokens,
             slots_lost: stats.slots_lost,
+            keys_shed: stats.keys_shed,
+            parked: stats.parked,
+            staged_bytes: stats.staged_bytes,
             cpu: Duration::from_micros(stats.cpu_micros),
         }
     }

@@ -225,3 +225,35 @@ fn a_delete_that_finds_nothing_after_a_lost_attempt_is_unknown() {
     let unknown = tries.judge(answer(false)).unwrap_err();
     assert_eq!(unknown.applied(), Applied::Unknown);
 }
+
+#[test]
+fn newer_rows_are_followed_as_long_as_there_are_any() {
+    let mut attempts = attempts();
+    for epoch in 2..20 {
+        let target = target(
+            "a:1",
+            Route::OwnerOnly {
+                known_epoch: Epoch(epoch - 1),
+            },
+        );
+        let error = Failure::wrong_owner(hint(0, epoch, "c", Some("c:1"))).into();
+        // Another call may have learned the row before this one.
+        for learned in [true, false] {
+            let failed = Failed {
+                error: &error,
+                target: &target,
+                idempotent: false,
+                learned,
+            };
+            assert_eq!(attempts.next(&failed, LONG, 1.0), Next::Redirect, "{epoch}");
+        }
+    }
+    let same = Failure::wrong_owner(hint(0, 1, "c", Some("c:1"))).into();
+    for _ in 0..3 {
+        assert_eq!(next(&mut attempts, &same, false, true), Next::Redirect);
+    }
+    assert_eq!(
+        next(&mut attempts, &same, false, true),
+        Next::Refresh(PAUSE)
+    );
+}

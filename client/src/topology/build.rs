@@ -88,5 +88,7 @@ fn down(id: MemberId) -> Member {
         slots: 0,
         down_for_ms: 0,
         detail: "rows name it, but it is no member".to_owned(),
+        standby: false,
+        intent: String::new(),
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::follow::{Pauses, REFRESH_EVERY, publish};
 use super::records::Records;
 use super::{Cell, Topology};
+use crate::admin::Operation;
 use crate::config::EtcdSeed;
 use crate::error::Error;
 
@@ -53,6 +54,8 @@ pub struct EtcdPicture {
     pub groups: Vec<GroupRecord>,
     /// Operators' blacklist entries by target.
     pub blacklist: Vec<BlacklistRecord>,
+    /// Operations, oldest first, with what was moved for them.
+    pub operations: Vec<Operation>,
 }
 
 /// Reads everything that etcd holds of a cluster, linearizably.
@@ -80,7 +83,15 @@ pub async fn read_etcd(seed: &EtcdSeed) -> Result<EtcdPicture, Error> {
         pages,
         groups,
         blacklist,
+        intents: _,
+        operations,
+        progress,
     } = reader.records;
+    let mut operations: Vec<Operation> = operations
+        .into_values()
+        .map(|record| Operation::of_record(record, &progress))
+        .collect();
+    operations.sort_by_key(|operation| operation.requested_at_ms);
     Ok(EtcdPicture {
         revision,
         topology,
@@ -91,6 +102,7 @@ pub async fn read_etcd(seed: &EtcdSeed) -> Result<EtcdPicture, Error> {
         planner,
         groups: groups.into_values().collect(),
         blacklist: blacklist.into_values().collect(),
+        operations,
     })
 }
 

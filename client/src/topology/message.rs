@@ -55,6 +55,8 @@ fn read_member(member: pb::Member) -> Result<Member, Invalid> {
         slots: 0,
         down_for_ms: member.down_for_ms,
         detail: member.detail,
+        standby: member.standby,
+        intent: member.intent,
     })
 }
 

@@ -52,6 +52,10 @@ pub struct Member {
     pub down_for_ms: u64,
     /// Why it is in this state, for people.
     pub detail: String,
+    /// It joins only when an operator says so.
+    pub standby: bool,
+    /// `drain` or `leave`, when an operator asked for it; else empty.
+    pub intent: String,
 }
 
 /// One picture of the cluster.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cached_proto::operations::{IntentRecord, OperationRecord, ProgressRecord, Want};
 use cached_proto::records::{BlacklistRecord, GroupRecord, MemberRecord, MetaRecord, PlanRecord};
 use cached_proto::registry_keys::RegistryKey;
 use cached_proto::table::{Page, PageIndex};
@@ -22,6 +23,10 @@ pub(super) struct Records {
     pub(super) pages: BTreeMap<PageIndex, Page>,
     pub(super) groups: BTreeMap<GroupName, GroupRecord>,
     pub(super) blacklist: BTreeMap<NodeName, BlacklistRecord>,
+    pub(super) intents: BTreeMap<NodeName, IntentRecord>,
+    pub(super) operations: BTreeMap<String, OperationRecord>,
+    /// By operation and sender.
+    pub(super) progress: BTreeMap<(String, NodeName), ProgressRecord>,
 }
 
 impl Records {
@@ -36,7 +41,9 @@ impl Records {
             RegistryKey::Page(page) => change(&mut self.pages, page, "table page", value)?,
             RegistryKey::Group(name) => change(&mut self.groups, name, "group", value)?,
             RegistryKey::Blacklist(name) => change(&mut self.blacklist, name, "blacklist", value)?,
-            RegistryKey::Intent(_) | RegistryKey::Operation(_) | RegistryKey::Progress(..) => {}
+            RegistryKey::Intent(name) => show(&mut self.intents, name, value),
+            RegistryKey::Operation(id) => show(&mut self.operations, id, value),
+            RegistryKey::Progress(id, name) => show(&mut self.progress, (id, name), value),
         }
         Ok(())
     }
@@ -48,7 +55,13 @@ impl Records {
         };
         let mut builder = Builder::new();
         for record in self.members.values() {
-            builder.member(member(record))?;
+            let mut member = member(record);
+            let intent = self.intents.get(&record.id.name);
+            let intent = intent.filter(|it| it.inc.is_none_or(|inc| inc == record.id.inc));
+            member.intent = intent
+                .map_or("", |intent| intent_word(intent.want))
+                .to_owned();
+            builder.member(member)?;
         }
         for (page, rows) in &self.pages {
             for (slot, row) in page.slots().zip(&rows.rows) {
@@ -83,6 +96,17 @@ fn member(record: &MemberRecord) -> Member {
         slots: 0,
         down_for_ms: 0,
         detail: String::new(),
+        standby: record.standby,
+        intent: String::new(),
+    }
+}
+
+/// As nodes spell it.
+fn intent_word(want: Want) -> &'static str {
+    match want {
+        Want::Serve => "",
+        Want::Drain => "drain",
+        Want::Leave => "leave",
     }
 }
 
@@ -106,6 +130,15 @@ fn change<K: Ord + std::fmt::Display, V: DeserializeOwned>(
 fn read<V: DeserializeOwned>(kind: &'static str, json: &[u8]) -> Result<V, Invalid> {
     serde_json::from_slice(json)
         .map_err(|error| Invalid::new(kind, format!("cannot be read: {error}")))
+}
+
+/// Takes over what is shown to people and decides nothing: what cannot be read is not
+/// there.
+fn show<K: Ord, V: DeserializeOwned>(records: &mut BTreeMap<K, V>, key: K, value: Option<&[u8]>) {
+    match value.and_then(|json| serde_json::from_slice(json).ok()) {
+        Some(record) => drop(records.insert(key, record)),
+        None => drop(records.remove(&key)),
+    }
 }
 
 /// Who plans is shown to people and decides nothing, so what cannot be read is nobody.

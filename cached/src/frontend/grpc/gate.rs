@@ -25,8 +25,11 @@ use crate::frontend::FrontendParts;
 use crate::frontend::auth::Role;
 use crate::frontend::status::to_status;
 
-/// The call whose messages come one by one for as long as the caller likes.
-const STREAMED: &str = "/cached.cache.v1.Cache/Pipeline";
+/// The calls whose messages come one by one for as long as the caller likes.
+const STREAMED: [&str; 2] = [
+    "/cached.cache.v1.Cache/Pipeline",
+    "/cached.peer.v1.Peer/Move",
+];
 
 /// A service behind its gate. On the path of every call: it costs no allocation where
 /// no token is wanted and the message is there.
@@ -80,7 +83,8 @@ where
         {
             return Either::Right(ready(Ok(to_status(failure).into_http())));
         }
-        let timeout = (request.uri().path() != STREAMED).then_some(self.parts.limits.body_timeout);
+        let streamed = STREAMED.contains(&request.uri().path());
+        let timeout = (!streamed).then_some(self.parts.limits.body_timeout);
         let clock = &self.parts.clock;
         let request = request.map(|body| Punctual {
             body,

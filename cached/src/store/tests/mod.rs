@@ -3,6 +3,7 @@
 mod bounds;
 mod fills;
 mod model;
+mod moving;
 mod operations;
 mod slots;
 mod stress;

@@ -130,11 +130,11 @@ impl State {
         self.survey_anew();
         self.end_hopeless();
         self.decide_moves(now);
-        self.seal_next();
     }
 
     /// What comes after the view that says who owns which slot: slots are closed, ends
-    /// are told, further batches begin, and whoever waited for any of it looks again.
+    /// are told, further batches are sealed and begun, and whoever waited for any of it
+    /// looks again.
     pub(super) fn step_ends(&mut self, now: Moment) {
         let mut wake = self.close_slots();
         wake |= std::mem::take(&mut self.moves.unsealed);
@@ -142,6 +142,7 @@ impl State {
             self.effects.push(Effect::EndMove { id, end });
             wake = true;
         }
+        self.seal_next();
         self.start_moves(now);
         self.order_rate();
         if wake {

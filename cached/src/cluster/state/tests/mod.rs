@@ -4,8 +4,10 @@
 mod chaos;
 mod faults;
 mod lifecycle;
+mod moves;
 mod registry;
 mod rules;
 mod start;
+mod transfers;
 mod wires;
 mod world;

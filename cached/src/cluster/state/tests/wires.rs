@@ -110,12 +110,16 @@ impl World {
         let started = self.now;
         let until = self.now + LEASE;
         let mut delay = if away { CALL_TIMEOUT } else { self.delay() };
+        if let Some(slow) = self.slow.filter(|_| !away) {
+            delay = slow;
+        }
         let event = match effect {
             Effect::Read(ranges) => {
                 let read = |range| (self.registry.read(&range), range);
                 let listings = ranges.into_iter().map(read).map(|(s, r)| (r, s)).collect();
                 Event::Read {
                     started,
+                    took: delay,
                     result: if away { Err(error) } else { Ok(listings) },
                 }
             }
@@ -150,20 +154,25 @@ impl World {
                 }
                 if !away && self.rng.random_range(0..100) < self.late_landings {
                     let late = CALL_TIMEOUT * self.rng.random_range(1..5);
-                    self.at(late, Action::Late(txn));
+                    self.at(late, Action::Late(index, purpose.clone(), txn));
                     let given_up = Event::TxnDone {
                         purpose,
+                        took: CALL_TIMEOUT,
                         result: Err(error),
                     };
                     return self.at(CALL_TIMEOUT, Action::Deliver(index, given_up));
                 }
-                let outcome = (!away).then(|| self.registry.txn(txn));
+                let outcome = (!away).then(|| self.land(index, &purpose, txn));
                 let lost = self.rng.random_range(0..100) < self.lost_answers;
                 if lost {
                     delay = CALL_TIMEOUT;
                 }
                 let result = outcome.filter(|_| !lost).ok_or(error);
-                Event::TxnDone { purpose, result }
+                Event::TxnDone {
+                    purpose,
+                    took: delay,
+                    result,
+                }
             }
             Effect::Revoke { lease } => {
                 if !away {

@@ -13,11 +13,13 @@ use rand::{Rng, SeedableRng};
 use super::super::event::{Effect, Event, Level, Purpose, Registration};
 use super::super::{Birth, State};
 use super::registry::{Fake, LEASE, member_key};
+use super::transfers::{Ledger, Transfers, in_order};
 use crate::clock::{Moment, WallMs};
 use crate::cluster::ClusterConfig;
 use crate::cluster::testing;
 use crate::cluster::view::{ClusterView, Fence, Serving};
 use crate::registry::Txn;
+use crate::transfer::order::MoveId;
 
 const TICK: Duration = Duration::from_millis(100);
 
@@ -38,6 +40,7 @@ pub(super) struct Node {
     pub(super) paused: bool,
     /// Next revision to be told, and the watch's number.
     pub(super) watch: Option<(u64, i64)>,
+    pub(super) transfers: Transfers,
     mode: Mode,
 }
 
@@ -55,7 +58,11 @@ pub(super) enum Action {
     Deliver(usize, Event),
     Registry(usize, Effect),
     /// A transaction that nobody waits for any more.
-    Late(Txn),
+    Late(usize, Purpose, Txn),
+    /// A batch has been sent once.
+    Copied(usize, MoveId),
+    /// A sealed batch has arrived.
+    Drained(usize, MoveId),
 }
 
 pub(super) struct World {
@@ -83,8 +90,14 @@ pub(super) struct World {
     /// Looks at every transaction before it is carried out.
     pub(super) audit: Option<fn(&Purpose, &Txn, &Node)>,
     pub(super) audited: u64,
+    /// What happened to data.
+    pub(super) ledger: Ledger,
+    /// All members are of mode strict.
+    pub(super) is_strict: bool,
+    /// How slow the registry's answers are at most; `None`: as fast as usual.
+    pub(super) slow: Option<Duration>,
     /// Slots that are looked at after every event.
-    sample: Vec<Slot>,
+    pub(super) sample: Vec<Slot>,
 }
 
 impl World {
@@ -107,6 +120,9 @@ impl World {
             events: 0,
             audit: None,
             audited: 0,
+            ledger: Ledger::default(),
+            is_strict: true,
+            slow: None,
             sample: Slot::all().step_by(509).collect(),
         }
     }
@@ -144,6 +160,7 @@ impl World {
             predecessor,
         };
         let state = State::new(config.clone(), Some(birth), self.rng.random(), self.now);
+        self.is_strict &= config.mode == Mode::Strict;
         self.nodes.push(Node {
             id: record.id,
             state,
@@ -158,6 +175,7 @@ impl World {
             alive: true,
             paused: false,
             watch: None,
+            transfers: Transfers::default(),
             mode: config.mode,
         });
         self.nodes.len() - 1
@@ -237,6 +255,9 @@ impl World {
             }
             self.tell_watches();
             self.check();
+            if self.events.is_multiple_of(10) {
+                self.use_a_slot();
+            }
         }
     }
 
@@ -253,7 +274,10 @@ impl World {
         match action {
             Action::Deliver(node, event) => self.deliver(node, event),
             Action::Registry(node, effect) => self.call_registry(node, effect),
-            Action::Late(txn) => drop(self.registry.txn(txn)),
+            Action::Late(node, purpose, txn) => drop(self.land(node, &purpose, txn)),
+            Action::Copied(node, id) if self.nodes[node].alive => self.copied(node, id),
+            Action::Drained(node, id) if self.nodes[node].alive => self.drained(node, id),
+            Action::Copied(..) | Action::Drained(..) => {}
         }
     }
 
@@ -284,6 +308,7 @@ impl World {
         }
         self.events += 1;
         let effects = self.nodes[node].state.on_event(event, self.now);
+        in_order(&effects);
         let own = &mut self.nodes[node];
         own.last_create_revision = own.create_revision().max(own.last_create_revision);
         for effect in effects {
@@ -295,16 +320,30 @@ impl World {
         let now = self.now;
         let node = &mut self.nodes[index];
         match effect {
-            Effect::OpenSlot { slot, epoch, .. } => {
+            Effect::OpenSlot {
+                slot,
+                epoch,
+                attempt,
+            } => {
                 node.served.insert(slot, epoch);
-                node.lost += u64::from(epoch > super::super::FIRST_EPOCH);
+                let empty = !self.open_data(index, slot, epoch, attempt);
+                let lost = empty && epoch > super::super::FIRST_EPOCH;
+                self.nodes[index].lost += u64::from(lost);
             }
+            Effect::RowRead { slot, attempt, .. } => self.row_read(index, slot, attempt),
+            Effect::WakeParked => node.transfers.wakes += 1,
+            Effect::SetMoveRate(rate) => node.transfers.rate = rate,
+            Effect::StartMove(order) => self.start_move(index, *order),
+            Effect::SealMove(id) => self.seal_move(index, id),
+            Effect::EndMove { id, end } => self.end_move(index, &id, end),
             Effect::CloseSlot { slot, epoch } => {
+                node.transfers.data.remove(&slot);
                 assert_eq!(
                     node.served.remove(&slot),
                     Some(epoch),
                     "closed what was not open"
                 );
+                self.closes_lawfully(index, slot, epoch);
             }
             Effect::OpenFence => node.fence.open(),
             Effect::CloseFence(reason) => node.fence.close(reason),
@@ -355,6 +394,7 @@ impl World {
                 node.alive
                     && node.mode == Mode::Strict
                     && node.served.contains_key(slot)
+                    && !node.transfers.sealed.contains(slot)
                     && node.serving(self.now) == Serving::Yes
             };
             let servers: Vec<_> = self.nodes.iter().filter(serves).map(|n| &n.id).collect();

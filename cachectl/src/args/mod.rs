@@ -1,5 +1,7 @@
 //! The command line as it is typed.
 
+pub mod layout;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,10 +24,12 @@ Examples:
   cachectl set greeting hello --ttl 10m
   cachectl get greeting
   cachectl nodes
+  cachectl drain n3 --dry-run
   cachectl --etcd localhost:2379 status --wait 30s
 
 Exit codes: 0 ok · 1 failure · 2 usage · 3 key or node not found · 4 unreachable ·
-5 timeout · 6 conflict · 7 refused · 8 ended with failures · 10 unhealthy · 130 interrupted";
+5 timeout · 6 conflict · 7 refused · 8 ended with failures · 9 detached · 10 unhealthy ·
+130 interrupted";
 
 /// Settings of every command: flags win over CACHECTL_* variables, those over the
 /// context file.
@@ -225,6 +229,45 @@ pub enum Command {
         after_help = "Examples:\n  cachectl stats\n  cachectl stats n1 --by group\n\nExit codes: 0 ok · 3 no such node · 4 unreachable"
     )]
     Stats(Stats),
+    /// Give nodes that wait, or were drained, their share of the slots.
+    #[command(
+        after_help = "Examples:\n  cachectl join n4\n  cachectl join n4 n5 --weight 2 --dry-run\n\nExit codes: 0 done, or joined already · 3 no such node · 4 unreachable · 6 another migration is open ·\n7 refused by a check · 8 failed or cancelled · 9 detached, it goes on"
+    )]
+    Join(layout::Join),
+    /// Move all slots off nodes; they stay members.
+    #[command(
+        after_help = "Examples:\n  cachectl drain n3\n  cachectl drain n3 --yes --max-rate 50MiB -m 'disk swap'\n\nExit codes: 0 done, or drained already · 3 no such node · 4 unreachable · 6 another migration is open ·\n7 refused by a check · 8 failed or cancelled · 9 detached, it goes on"
+    )]
+    Drain(layout::Drain),
+    /// Give drained nodes their share of the slots again.
+    #[command(
+        after_help = "Examples:\n  cachectl undrain n3\n  cachectl undrain n3 --dry-run\n\nExit codes: 0 done, or not drained · 3 no such node · 4 unreachable · 6 another migration is open ·\n7 refused by a check · 8 failed or cancelled · 9 detached, it goes on"
+    )]
+    Undrain(layout::Drain),
+    /// Move all slots off nodes, and end them.
+    #[command(
+        after_help = "Examples:\n  cachectl remove n3\n  cachectl remove n3 --force --confirm n3\n\nExit codes: 0 done, or gone already · 3 no such node · 4 unreachable · 6 another migration is open ·\n7 refused by a check · 8 failed or cancelled · 9 detached, it goes on"
+    )]
+    Remove(layout::Remove),
+    /// Move slots until every node has its share.
+    #[command(
+        after_help = "Examples:\n  cachectl rebalance --dry-run\n  cachectl rebalance --weight n1=2 --weight n2=1\n\nExit codes: 0 done, or nothing to do · 3 no such node · 4 unreachable · 6 another migration is open ·\n7 refused by a check · 8 failed or cancelled · 9 detached, it goes on"
+    )]
+    Rebalance(layout::Rebalance),
+    /// Plan several changes as one, show a plan, carry it out.
+    #[command(
+        subcommand_required = false,
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  cachectl plan --join n4 --drain n3\n  cachectl plan apply op-7f3a90c1\n\nExit codes: 0 ok · 3 no such node or plan · 4 unreachable · 6 another migration is open · 7 refused by a check"
+    )]
+    Plan(layout::Plan),
+    /// Slots on the move: what runs, how far it is, what ran before.
+    #[command(
+        subcommand_required = false,
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  cachectl migrations\n  cachectl migrations watch op-7f3a90c1\n\nExit codes: 0 ok · 3 no such migration · 4 unreachable · 6 it has ended · 8 failed or cancelled ·\n9 detached, it goes on"
+    )]
+    Migrations(layout::Migrations),
     /// Who refuses to attempt whom, and entries made by hand.
     #[command(
         subcommand_required = false,

@@ -1,10 +1,12 @@
 //! The service that operators' tools use. It translates and checks roles; what is
 //! answered is decided by the operator.
 
+mod operations;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use cached_proto::failure::{Failure, FailureCode};
+use cached_proto::failure::Failure;
 use cached_proto::pb::cached::admin::v1 as pb;
 use cached_proto::pb::cached::admin::v1::admin_server::Admin;
 use cached_proto::records::GroupRecord;
@@ -17,6 +19,7 @@ use super::FrontendParts;
 use super::auth::{Pass, Role};
 use super::status::to_status;
 use crate::operator::Operator;
+use operations::OperationFollower;
 
 /// Answers operators' tools.
 #[derive(Debug)]
@@ -38,17 +41,6 @@ impl AdminService {
         self.admit(request.metadata(), needed)?;
         Ok(request.into_inner())
     }
-
-    /// What has no answer before slots can be moved while they are used.
-    fn unsupported<T>(&self, request: Request<T>, needed: Role) -> Status {
-        match self.admit(request.metadata(), needed) {
-            Err(status) => status,
-            Ok(()) => {
-                let message = "joining and draining with live moves is not part of this version";
-                to_status(Failure::new(FailureCode::Unsupported, message))
-            }
-        }
-    }
 }
 
 fn invalid(invalid: Invalid) -> Status {
@@ -68,7 +60,10 @@ struct Follower {
     once: bool,
 }
 
-impl Follower {
+#[tonic::async_trait]
+impl Follow for Follower {
+    type Told = pb::TopologyResponse;
+
     /// The next view; the first one as soon as it is known which cluster this is.
     /// While the caller is slow to read, views that pass by are left out: the newest
     /// one says everything. Who has lost the right to read is told so in its place.
@@ -98,6 +93,27 @@ async fn following(operator: &Operator, told: u64) -> Option<pb::TopologyRespons
     }
 }
 
+/// A caller that is told one thing after another.
+#[tonic::async_trait]
+trait Follow: Send + 'static {
+    /// What it is told.
+    type Told: Send + 'static;
+    /// The next; `None` when there will be nothing more.
+    async fn next(&mut self) -> Option<Result<Self::Told, Failure>>;
+}
+
+/// What a follower is told, as a stream; a failure is the last that is said.
+fn follow<F: Follow>(follower: F) -> BoxStream<'static, Result<F::Told, Status>> {
+    let next = async |follower: Option<F>| {
+        let mut follower = follower?;
+        match follower.next().await? {
+            Ok(told) => Some((Ok(told), Some(follower))),
+            Err(failure) => Some((Err(to_status(failure)), None)),
+        }
+    };
+    stream::unfold(Some(follower), next).boxed()
+}
+
 #[tonic::async_trait]
 impl Admin for AdminService {
     type TopologyStream = BoxStream<'static, Result<pb::TopologyResponse, Status>>;
@@ -117,15 +133,7 @@ impl Admin for AdminService {
             told: None,
             once: request.into_inner().once,
         };
-        // A failure is the last that is said.
-        let next = async |follower: Option<Follower>| {
-            let mut follower = follower?;
-            match follower.next().await? {
-                Ok(topology) => Some((Ok(topology), Some(follower))),
-                Err(failure) => Some((Err(to_status(failure)), None)),
-            }
-        };
-        Ok(Response::new(stream::unfold(Some(follower), next).boxed()))
+        Ok(Response::new(follow(follower)))
     }
 
     async fn status(
@@ -229,36 +237,48 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::PlanRequest>,
     ) -> Result<Response<pb::PlanResponse>, Status> {
-        Err(self.unsupported(request, Role::Read))
+        // It writes a record, if only a plan.
+        let request = self.open(request, Role::Admin)?;
+        let planned = operations::plan(&self.parts.operator, request).await;
+        planned.map(Response::new).map_err(to_status)
     }
 
     async fn apply_plan(
         &self,
         request: Request<pb::ApplyPlanRequest>,
     ) -> Result<Response<pb::ApplyPlanResponse>, Status> {
-        Err(self.unsupported(request, Role::Admin))
+        let request = self.open(request, Role::Admin)?;
+        let applied = operations::apply(&self.parts.operator, request).await;
+        applied.map(Response::new).map_err(to_status)
     }
 
     async fn list_operations(
         &self,
         request: Request<pb::ListOperationsRequest>,
     ) -> Result<Response<pb::ListOperationsResponse>, Status> {
-        self.open(request, Role::Read)?;
-        // Nothing can be started, so nothing runs.
-        Ok(Response::new(pb::ListOperationsResponse::default()))
+        let request = self.open(request, Role::Read)?;
+        let operations = self.parts.operator.operations(request.planned_too).await;
+        Ok(Response::new(pb::ListOperationsResponse { operations }))
     }
 
     async fn watch_operations(
         &self,
         request: Request<pb::WatchOperationsRequest>,
     ) -> Result<Response<Self::WatchOperationsStream>, Status> {
-        Err(self.unsupported(request, Role::Read))
+        let pass = self
+            .parts
+            .admit_stream(request.metadata(), Role::Read)
+            .map_err(to_status)?;
+        let follower = OperationFollower::new(Arc::clone(&self.parts), pass, request.into_inner());
+        Ok(Response::new(follow(follower)))
     }
 
     async fn control_operation(
         &self,
         request: Request<pb::ControlOperationRequest>,
     ) -> Result<Response<pb::ControlOperationResponse>, Status> {
-        Err(self.unsupported(request, Role::Admin))
+        let request = self.open(request, Role::Admin)?;
+        let controlled = operations::control(&self.parts.operator, request).await;
+        controlled.map(Response::new).map_err(to_status)
     }
 }

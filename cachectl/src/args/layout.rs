@@ -1,0 +1,248 @@
+//! The command line of what changes the layout.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use cached_client::types::NodeName;
+use clap::{Args, Subcommand};
+
+/// How a change is carried out.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "How it is carried out")]
+pub struct How {
+    /// Show the plan and its checks, change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Most bytes per second, over all senders [default: as fast as it goes].
+    #[arg(long, value_name = "SIZE")]
+    pub max_rate: Option<ByteSize>,
+    /// It fails when it is not done by then; what has moved stays where it is.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h", conflicts_with = "no_deadline")]
+    pub deadline: Duration,
+    /// It may take as long as it takes.
+    #[arg(long)]
+    pub no_deadline: bool,
+    /// Drop, coldest first, what the receivers have no room for.
+    #[arg(long)]
+    pub shed: bool,
+    /// Start it and end; `migrations watch` shows how it goes.
+    #[arg(long)]
+    pub detach: bool,
+    /// Why, for the others.
+    #[arg(short, long, value_name = "TEXT", default_value = "")]
+    pub message: String,
+}
+
+impl How {
+    /// The bound that holds, if one does.
+    pub fn deadline(&self) -> Option<Duration> {
+        (!self.no_deadline).then_some(self.deadline)
+    }
+}
+
+/// `n1=3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// Whose.
+    pub node: NodeName,
+    /// How much.
+    pub weight: u32,
+}
+
+impl std::str::FromStr for Weight {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (node, weight) = text
+            .split_once('=')
+            .ok_or("write it as NODE=WEIGHT, for instance n1=3")?;
+        let problem = |bad: std::num::ParseIntError| format!("the weight {weight:?}: {bad}");
+        Ok(Self {
+            node: NodeName::new(node).map_err(|bad| bad.to_string())?,
+            weight: weight.parse().map_err(problem)?,
+        })
+    }
+}
+
+/// `join`.
+#[derive(Clone, Debug, Args)]
+pub struct Join {
+    /// Who waits, or was drained.
+    #[arg(required = true, value_name = "NODE")]
+    pub nodes: Vec<NodeName>,
+    /// Weight of each of them [default: its own].
+    #[arg(long, value_name = "N")]
+    pub weight: Option<u32>,
+    /// How.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// `drain` and `undrain`.
+#[derive(Clone, Debug, Args)]
+pub struct Drain {
+    /// Whom.
+    #[arg(required = true, value_name = "NODE")]
+    pub nodes: Vec<NodeName>,
+    /// How.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// `remove`.
+#[derive(Clone, Debug, Args)]
+pub struct Remove {
+    /// Whom.
+    #[arg(required = true, value_name = "NODE")]
+    pub nodes: Vec<NodeName>,
+    /// Also when the others lack room: what does not fit is dropped. Asks for the node's
+    /// name, which --confirm answers.
+    #[arg(long)]
+    pub force: bool,
+    /// How.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// `rebalance`.
+#[derive(Clone, Debug, Args)]
+pub struct Rebalance {
+    /// A new weight; repeat for several.
+    #[arg(long, value_name = "NODE=N")]
+    pub weight: Vec<Weight>,
+    /// How.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// `plan`.
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// What to do with a plan that was made; without it, make one.
+    #[command(subcommand)]
+    pub command: Option<PlanCommand>,
+    /// A node that gets its share; repeat for several.
+    #[arg(long, value_name = "NODE")]
+    pub join: Vec<NodeName>,
+    /// A node that gives all slots away; repeat for several.
+    #[arg(long, value_name = "NODE")]
+    pub drain: Vec<NodeName>,
+    /// A node that is not drained any more; repeat for several.
+    #[arg(long, value_name = "NODE")]
+    pub undrain: Vec<NodeName>,
+    /// A node that gives all slots away and ends; repeat for several.
+    #[arg(long, value_name = "NODE")]
+    pub remove: Vec<NodeName>,
+    /// A new weight; repeat for several.
+    #[arg(long, value_name = "NODE=N")]
+    pub weight: Vec<Weight>,
+    /// What the receivers have no room for may be dropped, coldest first.
+    #[arg(long)]
+    pub shed: bool,
+}
+
+/// What can be done with a plan.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Show a plan, checked once more.
+    #[command(
+        after_help = "Examples:\n  cachectl plan show op-7f3a90c1\n  cachectl plan show op-7f3a90c1 -o json\n\nExit codes: 0 ok · 3 no such plan · 4 unreachable · 6 it is no plan any more"
+    )]
+    Show {
+        /// The plan's id.
+        id: String,
+    },
+    /// Carry a plan out, as it was shown.
+    #[command(
+        after_help = "Examples:\n  cachectl plan apply op-7f3a90c1\n  cachectl plan apply op-7f3a90c1 --yes --max-rate 50MiB\n\nExit codes: 0 done · 3 no such plan · 4 unreachable · 6 the layout has changed since ·\n7 refused by a check · 8 failed or cancelled · 9 detached, it goes on"
+    )]
+    Apply {
+        /// The plan's id.
+        id: String,
+        /// How.
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// `migrations`.
+#[derive(Clone, Debug, Args)]
+pub struct Migrations {
+    /// What to do; without it, list.
+    #[command(subcommand)]
+    pub command: Option<MigrationsCommand>,
+}
+
+/// What can be done with migrations.
+#[derive(Clone, Debug, Subcommand)]
+pub enum MigrationsCommand {
+    /// Every one that the cluster remembers.
+    #[command(
+        after_help = "Examples:\n  cachectl migrations list\n  cachectl migrations list -o jsonl\n\nExit codes: 0 ok · 4 unreachable"
+    )]
+    List,
+    /// Follow one to its end. Ctrl-C detaches, it does not cancel.
+    #[command(
+        after_help = "Examples:\n  cachectl migrations watch op-7f3a90c1\n  cachectl migrations watch -o jsonl\n\nExit codes: 0 done · 3 no such migration · 8 failed or cancelled · 9 detached, it goes on"
+    )]
+    Watch {
+        /// Which [default: the one that is open].
+        id: Option<String>,
+    },
+    /// What moves, what waits, why, since when, and when it is tried again.
+    #[command(
+        after_help = "Examples:\n  cachectl migrations describe op-7f3a90c1\n  cachectl migrations describe op-7f3a90c1 -o yaml\n\nExit codes: 0 ok · 3 no such migration · 4 unreachable"
+    )]
+    Describe {
+        /// Which.
+        id: String,
+    },
+    /// Begin nothing more; what is under way is finished.
+    #[command(
+        after_help = "Examples:\n  cachectl migrations pause op-7f3a90c1\n  cachectl migrations pause op-7f3a90c1 -o json\n\nExit codes: 0 paused · 3 no such migration · 4 unreachable · 6 it has ended"
+    )]
+    Pause {
+        /// Which.
+        id: String,
+    },
+    /// Go on with one that was paused.
+    #[command(
+        after_help = "Examples:\n  cachectl migrations resume op-7f3a90c1\n  cachectl migrations resume op-7f3a90c1 -o json\n\nExit codes: 0 goes on · 3 no such migration · 4 unreachable · 6 it has ended"
+    )]
+    Resume {
+        /// Which.
+        id: String,
+    },
+    /// End one: what has moved stays where it is, the rest stays where it was.
+    #[command(
+        after_help = "Examples:\n  cachectl migrations cancel op-7f3a90c1\n  cachectl migrations cancel op-7f3a90c1 --yes\n\nExit codes: 0 is being cancelled · 3 no such migration · 4 unreachable · 6 it has ended · 7 not confirmed"
+    )]
+    Cancel {
+        /// Which.
+        id: String,
+    },
+    /// Bound the bytes per second over all senders.
+    #[command(
+        after_help = "Examples:\n  cachectl migrations rate op-7f3a90c1 20MiB\n  cachectl migrations rate op-7f3a90c1 0\n\nExit codes: 0 ok · 3 no such migration · 4 unreachable · 6 it has ended"
+    )]
+    Rate {
+        /// Which.
+        id: String,
+        /// Bytes per second; 0: as fast as it goes.
+        rate: ByteSize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_name_a_node_and_a_number() {
+        let weight: Weight = "n1=3".parse().unwrap();
+        assert_eq!((weight.node.as_str(), weight.weight), ("n1", 3));
+        for bad in ["n1", "n1=", "=3", "n1=-1", "n1=3.5"] {
+            assert!(bad.parse::<Weight>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,568 @@
+//! Sends one batch: offers it, copies its slots with what happens to them meanwhile,
+//! seals them, and tells the receiver how it ended. Thin: `flow` decides how much and
+//! how long, the cluster's state decides what and when.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cached_proto::operations::MoveCounts;
+use cached_proto::types::{GroupName, MemberId, Slot};
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Permit;
+
+use super::flow::{CHECK_EVERY, CHUNK, Flow};
+use super::batch::Batch;
+use super::messages::{Changes, Declined, Offer, OfferedSlot, ToReceiver, ToSender, group_of};
+use super::order::{MoveEnd, MoveNews};
+use super::{Told, Transfers};
+use crate::faults::crash_point;
+use crate::peers::{MoveStream, PeerError};
+use crate::store::{Change, GroupId, KeyCursor, MoveLog, SlotInfo, SlotSum};
+use crate::tasks::Stop;
+
+/// How long the receiver may take to be reached, and again to answer the offer.
+const OFFER_MAX: Duration = Duration::from_secs(3);
+/// How long a seal may last before both ends are seen to hold the same.
+const SEAL_MAX: Duration = Duration::from_secs(1);
+/// How long to wait for the receiver to take note of the end.
+const DONE_MAX: Duration = Duration::from_secs(1);
+/// Weight that is scanned under one hold of a shard's lock.
+const SCAN_STEP: u64 = 64 << 10;
+/// Scanning goes on while less than this waits: half a message ahead keeps the
+/// connection busy, and leaves the window to writers.
+const SCAN_AHEAD: u64 = 128 << 10;
+/// How often an idle sender looks around while slots are sealed.
+const HURRY_NAP: Duration = Duration::from_millis(20);
+
+/// Why a sender goes no further.
+#[derive(Debug)]
+enum Over {
+    /// The attempt came to nothing.
+    Failed {
+        why: String,
+        declined: Option<Declined>,
+    },
+    /// The cluster's state ended it.
+    Ended(MoveEnd),
+    /// The process stops.
+    Stopped,
+}
+
+fn failed(why: impl Into<String>) -> Over {
+    Over::Failed {
+        why: why.into(),
+        declined: None,
+    }
+}
+
+/// What both ends hold of each slot.
+type Sums = Vec<(Slot, u64, SlotSum)>;
+
+/// The task that sends a batch.
+pub(super) struct Sender {
+    shared: Arc<Transfers>,
+    batch: Arc<Batch>,
+    stop: Stop,
+    log: Arc<MoveLog>,
+    /// Told when something was appended to an empty log.
+    appended: Arc<Notify>,
+    /// As they were when their move began; they are logged since then.
+    slots: Vec<SlotInfo>,
+    /// Index of the slot that is scanned, and where in it.
+    scan: (usize, Option<KeyCursor>),
+    flow: Flow,
+    shed: u64,
+    /// `Sealed` was told: nothing but the outcome of the commit ends it (R1).
+    decided_elsewhere: bool,
+}
+
+impl Sender {
+    pub(super) fn new(shared: Arc<Transfers>, batch: Arc<Batch>, stop: Stop) -> Self {
+        let appended = Arc::new(Notify::new());
+        let wake = appended.clone();
+        let flow = Flow::new(shared.parts.clock.now());
+        Self {
+            log: MoveLog::new(flow.window(), move || wake.notify_one()),
+            shared,
+            batch,
+            stop,
+            appended,
+            slots: Vec::new(),
+            scan: (0, None),
+            flow,
+            shed: 0,
+            decided_elsewhere: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut stream = None;
+        let over = match self.up_to_the_seal(&mut stream).await {
+            Err(over) => over,
+            Ok(()) => self.wait_for_the_end(&mut stream).await,
+        };
+        match over {
+            // A sealed slot stays sealed: its commit may be under way.
+            Over::Stopped if self.decided_elsewhere => {}
+            Over::Stopped => self.unseal(),
+            Over::Ended(MoveEnd::Committed(record)) => {
+                self.say(&mut stream, ToReceiver::Committed(record)).await;
+            }
+            Over::Ended(MoveEnd::Aborted(why)) => {
+                self.unseal();
+                self.say(&mut stream, ToReceiver::Aborted(why)).await;
+            }
+            Over::Failed { why, declined } => {
+                self.unseal();
+                if declined.is_none() {
+                    let aborted = ToReceiver::Aborted(why.clone());
+                    self.say(&mut stream, aborted).await;
+                }
+                self.shared.forget(&self.batch);
+                let counts = MoveCounts {
+                    failed: self.flow.sent,
+                    failures: 1,
+                    shed: self.shed,
+                    ..MoveCounts::default()
+                };
+                let news = MoveNews::Failed {
+                    why,
+                    busy: declined == Some(Declined::Busy),
+                    over_capacity: declined == Some(Declined::OverCapacity),
+                    counts,
+                };
+                self.tell(news).await;
+            }
+        }
+        self.shared.forget(&self.batch);
+    }
+
+    async fn up_to_the_seal(&mut self, stream: &mut Option<MoveStream>) -> Result<(), Over> {
+        let offered = self.look()?;
+        let stream = stream.insert(self.open().await?);
+        let bytes = offered.iter().map(|info| info.bytes).sum();
+        let granted = self.offer(stream, &offered, bytes).await?;
+        self.make_room(&offered, bytes, granted)?;
+        self.begin(&offered)?;
+        self.show("copying");
+        self.copy(stream).await?;
+        self.seal(stream).await
+    }
+
+    /// The slots as they are now.
+    fn look(&self) -> Result<Vec<SlotInfo>, Over> {
+        let look = |(slot, epoch): &(Slot, _)| {
+            let info = self.shared.parts.store.slot(*slot);
+            info.filter(|info| info.epoch == *epoch)
+                .ok_or_else(|| failed(format!("slot {slot} is not served under epoch {epoch}")))
+        };
+        let slots: Vec<_> = self.batch.order.slots.iter().map(look).collect::<Result<_, _>>()?;
+        self.batch.show(|batch| {
+            batch.keys_total = slots.iter().map(|info| info.keys).sum();
+            batch.bytes_total = slots.iter().map(|info| info.bytes).sum();
+        });
+        Ok(slots)
+    }
+
+    async fn open(&self) -> Result<MoveStream, Over> {
+        let peer = &self.batch.order.to;
+        let opening = self.shared.parts.peers.open_move(peer, OFFER_MAX);
+        let opened = self.within(OFFER_MAX, "be reached", opening).await?;
+        opened.map_err(|error| failed(format!("{} cannot be reached: {error}", peer.id.name)))
+    }
+
+    /// Offers the slots; answers how many bytes the receiver grants.
+    async fn offer(
+        &mut self,
+        stream: &mut MoveStream,
+        slots: &[SlotInfo],
+        bytes: u64,
+    ) -> Result<u64, Over> {
+        let (order, store) = (&self.batch.order, &self.shared.parts.store);
+        let planned = order.planned.iter().filter_map(|slot| store.slot(*slot));
+        let offer = Offer {
+            operation: order.operation.clone(),
+            page: order.id.page,
+            attempt: order.id.attempt,
+            slots: slots.iter().map(offered).collect(),
+            keys: slots.iter().map(|info| info.keys).sum(),
+            bytes,
+            shed: order.shed,
+            bytes_planned: planned.map(|info| info.bytes).sum::<u64>().max(bytes),
+        };
+        let me = self.me()?;
+        let asking = async {
+            // An error shows in what is received.
+            let _ = stream.send.send(ToReceiver::Offer(me, offer)).await;
+            stream.receive.next().await
+        };
+        match self.within(OFFER_MAX, "answer the offer", asking).await? {
+            Some(Ok(ToSender::Granted { bytes })) => Ok(bytes),
+            other => Err(self.hear(other, false).err().unwrap_or(Over::Stopped)),
+        }
+    }
+
+    fn me(&self) -> Result<MemberId, Over> {
+        let view = self.shared.parts.view.load();
+        let me = view.me.and_then(|me| view.members.get(usize::from(me)));
+        me.map(|me| me.id.clone())
+            .ok_or_else(|| failed("this process is no member"))
+    }
+
+    /// Drops the coldest entries if less was granted than is needed.
+    fn make_room(&mut self, slots: &[SlotInfo], bytes: u64, granted: u64) -> Result<(), Over> {
+        if granted >= bytes {
+            return Ok(());
+        }
+        if !self.batch.order.shed {
+            return Err(Over::Failed {
+                why: format!("{granted} bytes were granted; {bytes} are needed"),
+                declined: Some(Declined::OverCapacity),
+            });
+        }
+        let containers: Vec<_> = slots.iter().map(|it| (it.slot, it.container)).collect();
+        self.shed = self.shared.parts.store.shed(&containers, granted);
+        self.shared.parts.counters.keys_shed.add(self.shed);
+        Ok(())
+    }
+
+    /// From here on everything that happens to the slots is logged.
+    fn begin(&mut self, offered: &[SlotInfo]) -> Result<(), Over> {
+        for info in offered {
+            let store = &self.shared.parts.store;
+            let Some(info) = store.begin_move(info.slot, info.container, &self.log) else {
+                return Err(failed(format!("slot {} is not served any more", info.slot)));
+            };
+            self.slots.push(info);
+        }
+        Ok(())
+    }
+
+    /// Sends what is there and what changes, until the cluster's state wants a seal.
+    async fn copy(&mut self, stream: &mut MoveStream) -> Result<(), Over> {
+        loop {
+            self.scan();
+            let (now, queued) = (self.shared.parts.clock.now(), self.log.queued());
+            self.flow.check(now, queued).map_err(failed)?;
+            self.log.set_window(self.flow.window());
+            if self.flow.catches_up(queued) {
+                self.tell(MoveNews::CaughtUp).await;
+            }
+            if self.flow.has_caught_up() && self.batch.seal_wanted() {
+                return Ok(());
+            }
+            self.step(stream, false).await?;
+        }
+    }
+
+    /// Scans ahead of what is sent.
+    fn scan(&mut self) {
+        while !self.flow.is_scanned() && self.log.queued() < SCAN_AHEAD && self.flow.has_room() {
+            let (index, from) = self.scan;
+            let Some(info) = self.slots.get(index) else {
+                self.flow.on_scanned(self.shared.parts.clock.now());
+                return;
+            };
+            let scanned = self.shared.parts.store.scan(info.slot, from, SCAN_STEP);
+            self.scan = match scanned.next {
+                Some(next) => (index, Some(next)),
+                None => (index + 1, None),
+            };
+        }
+    }
+
+    /// Seals every slot, and sees both ends hold the same.
+    async fn seal(&mut self, stream: &mut MoveStream) -> Result<(), Over> {
+        crash_point("before-seal");
+        self.show("sealed");
+        let clock = self.shared.parts.clock.clone();
+        let (wall, until) = (clock.wall(), clock.now() + SEAL_MAX);
+        let mut own = Sums::new();
+        for info in &self.slots {
+            let sealed = self.shared.parts.store.seal(info.slot, info.container, wall);
+            let Some((seq, sum)) = sealed else {
+                return Err(failed(format!("slot {} is not served any more", info.slot)));
+            };
+            own.push((info.slot, seq, sum));
+        }
+        let theirs = loop {
+            if clock.now() >= until {
+                let why = format!("the receiver did not hold everything {SEAL_MAX:?} after the seal");
+                return Err(failed(why));
+            }
+            if let Some(theirs) = self.step(stream, true).await? {
+                break theirs;
+            }
+        };
+        compare(&own, &theirs).map_err(failed)?;
+        crash_point("after-seal");
+        self.decided_elsewhere = true;
+        self.show("committing");
+        self.tell(MoveNews::Sealed(self.counts())).await;
+        Ok(())
+    }
+
+    /// Waits for the outcome of the commit, whatever becomes of the stream.
+    async fn wait_for_the_end(&mut self, stream: &mut Option<MoveStream>) -> Over {
+        loop {
+            let heard = async {
+                match stream.as_mut() {
+                    Some(stream) => stream.receive.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                end = self.batch.ended() => return Over::Ended(end),
+                () = self.stop.stopped() => return Over::Stopped,
+                heard = heard => if !matches!(heard, Some(Ok(_))) {
+                    // The receiver learns the outcome from the registry.
+                    *stream = None;
+                },
+            }
+        }
+    }
+
+    /// Sends one message or hears one, or waits for a moment. Answers what the receiver
+    /// holds once it says so. `hurry`: slots are sealed, so rates do not count.
+    async fn step(&mut self, stream: &mut MoveStream, hurry: bool) -> Result<Option<Sums>, Over> {
+        let (now, queued) = (self.shared.parts.clock.now(), self.log.queued());
+        let wait = match hurry {
+            true => Duration::ZERO,
+            false => self.shared.throttle.lock().wait(now),
+        };
+        let may_send = queued > 0 && wait.is_zero() && (hurry || self.flow.has_room());
+        let nap = match wait {
+            Duration::ZERO if hurry => HURRY_NAP,
+            Duration::ZERO => CHECK_EVERY,
+            wait => wait.min(CHECK_EVERY),
+        };
+        let MoveStream { send, receive } = stream;
+        let clock = self.shared.parts.clock.clone();
+        tokio::select! {
+            biased;
+            () = self.batch.woken() => match self.batch.take_end() {
+                Some(end) => Err(Over::Ended(end)),
+                None => Ok(None),
+            },
+            () = self.stop.stopped() => Err(Over::Stopped),
+            heard = receive.next() => self.hear(heard, hurry),
+            permit = send.reserve(), if may_send => match permit {
+                Ok(permit) => self.send(permit).map(|()| None),
+                // What is received says why, if anything does.
+                Err(_) => {
+                    let next = receive.next();
+                    let heard = self.within(DONE_MAX, "say why it ended the stream", next).await?;
+                    self.hear(heard, hurry)
+                }
+            },
+            () = self.appended.notified(), if queued == 0 => Ok(None),
+            () = clock.sleep(nap) => Ok(None),
+        }
+    }
+
+    /// Sends the next changes.
+    fn send(&mut self, permit: Permit<'_, ToReceiver>) -> Result<(), Over> {
+        let taken = self.log.take(CHUNK);
+        let weight: u64 = taken.iter().map(Change::weight).sum();
+        let (queued, window) = (self.log.queued(), self.flow.window());
+        if queued < window && queued + weight >= window {
+            self.shared.parts.parking.wake();
+        }
+        let seals = taken.iter().filter(|it| matches!(it, Change::Seal { .. }));
+        let changes = (taken.len() - seals.count()) as u64;
+        permit.send(ToReceiver::Changes(self.named(taken)?));
+        let now = self.shared.parts.clock.now();
+        self.flow.on_sent(now, changes, weight);
+        self.shared.on_sent(&self.batch.order.to.id.name, now, weight);
+        self.show_counts();
+        Ok(())
+    }
+
+    /// Changes whose groups are told by their names.
+    fn named(&self, mut changes: Vec<Change>) -> Result<Changes, Over> {
+        let mut numbers: BTreeMap<GroupId, u16> = BTreeMap::new();
+        let mut groups: Vec<GroupName> = Vec::new();
+        for change in &mut changes {
+            let Some(group) = group_of(change) else {
+                continue;
+            };
+            let number = match numbers.get(group) {
+                Some(number) => *number,
+                None => {
+                    let name = self.shared.parts.store.group_name(*group);
+                    groups.push(name.ok_or_else(|| failed("a group has no name"))?);
+                    let number = (groups.len() - 1) as u16;
+                    numbers.insert(*group, number);
+                    number
+                }
+            };
+            *group = GroupId(number);
+        }
+        Ok(Changes { groups, changes })
+    }
+
+    /// Takes in what the receiver says.
+    fn hear(
+        &mut self,
+        heard: Option<Result<ToSender, PeerError>>,
+        sealed: bool,
+    ) -> Result<Option<Sums>, Over> {
+        let name = &self.batch.order.to.id.name;
+        match heard {
+            Some(Ok(ToSender::Applied {
+                changes,
+                bytes,
+                skipped,
+            })) => {
+                let now = self.shared.parts.clock.now();
+                self.flow
+                    .on_applied(now, (changes, bytes, skipped))
+                    .map_err(failed)?;
+                self.show_counts();
+                Ok(None)
+            }
+            Some(Ok(ToSender::Sealed(theirs))) if sealed => Ok(Some(theirs)),
+            Some(Ok(ToSender::Refused(declined, why))) => Err(Over::Failed {
+                why: format!("{name} refuses: {why}"),
+                declined: Some(declined),
+            }),
+            Some(Ok(other)) => Err(failed(format!("{name} said {} out of turn", word(&other)))),
+            Some(Err(error)) => Err(failed(format!("{name}: {error}"))),
+            None => Err(failed(format!("{name} ended the stream"))),
+        }
+    }
+
+    /// Work that is bounded, and given up when the batch shall end.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Over> {
+        tokio::select! {
+            biased;
+            end = self.batch.ended() => Err(Over::Ended(end)),
+            () = self.stop.stopped() => Err(Over::Stopped),
+            done = work => Ok(done),
+            () = self.shared.parts.clock.sleep(limit) => {
+                let name = &self.batch.order.to.id.name;
+                Err(failed(format!("{name} did not {what} within {limit:?}")))
+            }
+        }
+    }
+
+    /// The slots serve again, and what waits for them looks again.
+    fn unseal(&mut self) {
+        for info in self.slots.drain(..) {
+            self.shared.parts.store.end_move(info.slot, info.container);
+        }
+        self.shared.parts.parking.wake();
+    }
+
+    /// Tells the receiver the end, if it can be reached, and waits a moment for it to
+    /// take note.
+    async fn say(&self, stream: &mut Option<MoveStream>, end: ToReceiver) {
+        let Some(stream) = stream else { return };
+        let saying = async {
+            if stream.send.send(end).await.is_err() {
+                return;
+            }
+            while let Some(Ok(heard)) = stream.receive.next().await {
+                if heard == ToSender::Done {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = saying => {}
+            () = self.stop.stopped() => {}
+            () = self.shared.parts.clock.sleep(DONE_MAX) => {}
+        }
+    }
+
+    async fn tell(&self, news: MoveNews) {
+        let id = self.batch.order.id.clone();
+        tracing::debug!(page = id.page.index(), attempt = id.attempt, ?news, "move");
+        // Nobody listens any more when the process stops.
+        let _ = self.shared.told.send(Told::Move { id, news }).await;
+    }
+
+    fn counts(&self) -> MoveCounts {
+        let store = &self.shared.parts.store;
+        let infos = self.slots.iter().filter_map(|info| store.slot(info.slot));
+        let (keys, bytes) = infos.fold((0, 0), |(keys, bytes), info| {
+            (keys + info.keys, bytes + info.bytes)
+        });
+        MoveCounts {
+            slots: self.slots.len() as u64,
+            keys,
+            bytes,
+            sent: self.flow.sent,
+            acknowledged: self.flow.applied - self.flow.skipped,
+            skipped: self.flow.skipped,
+            shed: self.shed,
+            ..MoveCounts::default()
+        }
+    }
+
+    fn show(&self, state: &'static str) {
+        self.batch.show(|batch| batch.state = state);
+    }
+
+    fn show_counts(&self) {
+        let flow = &self.flow;
+        self.batch.set_throttled(flow.throttled());
+        self.batch.show(|batch| {
+            batch.counts.bytes = flow.bytes;
+            batch.counts.sent = flow.sent;
+            batch.counts.acknowledged = flow.applied - flow.skipped;
+            batch.counts.skipped = flow.skipped;
+            batch.counts.shed = self.shed;
+        });
+    }
+}
+
+fn offered(info: &SlotInfo) -> OfferedSlot {
+    OfferedSlot {
+        slot: info.slot,
+        epoch: info.epoch,
+        base: info.base,
+    }
+}
+
+/// Both ends must hold the same of every slot (I13); the error names where they differ.
+fn compare(own: &Sums, theirs: &Sums) -> Result<(), String> {
+    if own.len() != theirs.len() {
+        let (own, theirs) = (own.len(), theirs.len());
+        return Err(format!("the receiver sealed {theirs} slots of {own}"));
+    }
+    for (own, theirs) in own.iter().zip(theirs) {
+        let shown = |(slot, seq, sum): &(Slot, u64, SlotSum)| {
+            let SlotSum { keys, digest, .. } = sum;
+            format!("slot {slot}: {keys} entries, change {seq}, digest {digest:016x}")
+        };
+        let key = |(slot, seq, sum): &(Slot, u64, SlotSum)| (*slot, *seq, sum.keys, sum.digest);
+        if key(own) != key(theirs) {
+            return Err(format!(
+                "the ends differ after the seal: here {}; there {}",
+                shown(own),
+                shown(theirs)
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn word(message: &ToSender) -> &'static str {
+    match message {
+        ToSender::Granted { .. } => "granted",
+        ToSender::Refused(..) => "refused",
+        ToSender::Applied { .. } => "applied",
+        ToSender::Sealed(_) => "sealed",
+        ToSender::Done => "done",
+    }
+}

@@ -1,0 +1,134 @@
+//! How fast entries may be sent: a bucket of bytes that all senders of the process
+//! share. Pure.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+
+/// How much may be sent at once after a silence: that of so much time.
+const BURST: Duration = Duration::from_millis(100);
+
+/// Bytes that may be sent, which grow with time. What is sent may be more than is
+/// there, so that the largest value passes at the lowest rate; the debt is waited off
+/// by whoever sends next.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    /// Bytes per second; 0: no limit.
+    rate: u64,
+    /// Bytes that may be sent now; below 0: a debt.
+    credit: i64,
+    /// When the credit was that.
+    at: Moment,
+}
+
+impl Throttle {
+    /// No limit.
+    pub(super) fn new() -> Self {
+        Self {
+            rate: 0,
+            credit: 0,
+            at: Moment::default(),
+        }
+    }
+
+    /// Bytes per second from now on; 0: no limit.
+    pub(super) fn set_rate(&mut self, now: Moment, bytes_per_second: u64) {
+        if bytes_per_second == self.rate {
+            return;
+        }
+        self.earn(now);
+        self.rate = bytes_per_second;
+        // A debt at the old rate is no debt at the new one.
+        self.credit = self.credit.max(0).min(self.burst());
+    }
+
+    /// How long to wait before anything more is sent; zero: it may be sent now.
+    pub(super) fn wait(&mut self, now: Moment) -> Duration {
+        self.earn(now);
+        if self.rate == 0 || self.credit > 0 {
+            return Duration::ZERO;
+        }
+        let missing = self.credit.unsigned_abs() + 1;
+        let micros = u128::from(missing) * 1_000_000 / u128::from(self.rate) + 1;
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// So many bytes are sent, whether they may or not.
+    pub(super) fn spend(&mut self, now: Moment, bytes: u64) {
+        if self.rate > 0 {
+            self.earn(now);
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.credit = self.credit.saturating_sub(bytes);
+        }
+    }
+
+    fn earn(&mut self, now: Moment) {
+        let earned = u128::from(self.rate) * now.since(self.at).as_micros() / 1_000_000;
+        // What is less than a byte must not be lost by looking often.
+        if earned == 0 && self.rate > 0 {
+            return;
+        }
+        let earned = i64::try_from(earned).unwrap_or(i64::MAX);
+        self.credit = self.credit.saturating_add(earned).min(self.burst());
+        self.at = self.at.max(now);
+    }
+
+    fn burst(&self) -> i64 {
+        let bytes = u128::from(self.rate) * BURST.as_millis() / 1000;
+        i64::try_from(bytes).unwrap_or(i64::MAX).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(ms: u64) -> Moment {
+        Moment::from_micros(ms * 1000)
+    }
+
+    #[test]
+    fn without_a_rate_nothing_waits() {
+        let mut throttle = Throttle::new();
+        throttle.spend(at(0), 1 << 40);
+        assert_eq!(throttle.wait(at(0)), Duration::ZERO);
+    }
+
+    #[test]
+    fn over_time_as_much_is_sent_as_the_rate_says() {
+        for rate in [1_000, 1_000_000, 10_000_000_000] {
+            let mut throttle = Throttle::new();
+            throttle.set_rate(at(0), rate);
+            let (mut now, mut sent) = (at(0), 0);
+            while now < at(10_000) {
+                now = now + throttle.wait(now);
+                throttle.spend(now, 65_536);
+                sent += 65_536;
+            }
+            let most = rate * 10 + rate / 10 + 2 * 65_536;
+            assert!(sent <= most, "{sent} bytes at {rate}");
+            assert!(sent + rate / 5 >= rate * 10, "{sent} bytes at {rate}");
+        }
+    }
+
+    #[test]
+    fn a_new_rate_forgives_the_debt_of_the_old_one() {
+        let mut throttle = Throttle::new();
+        throttle.set_rate(at(0), 10);
+        throttle.spend(at(0), 1_000_000);
+        assert!(throttle.wait(at(0)) > Duration::from_secs(3600));
+        throttle.set_rate(at(1), 1_000_000);
+        assert!(throttle.wait(at(1)) < Duration::from_millis(1));
+        throttle.set_rate(at(2), 0);
+        assert_eq!(throttle.wait(at(2)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_silence_saves_no_more_than_a_burst() {
+        let mut throttle = Throttle::new();
+        throttle.set_rate(at(0), 1_000_000);
+        throttle.spend(at(60_000), 200_000);
+        let wait = throttle.wait(at(60_000));
+        assert!(wait >= Duration::from_millis(100), "{wait:?}");
+    }
+}
