@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cached::registry::{Change, Range, Record, Registry, RegistryError};
+use cached_client::Admin;
+use cached_client::admin::{ApplyOptions, Control, PlanAsk};
+use cached_proto::operations::OperationRecord;
 use cached_proto::records::{MemberRecord, MemberState, PlanRecord};
 use cached_proto::registry_keys::{RegistryKey, RegistryKeys};
 use cached_proto::table::{Page, PageIndex, Row};
@@ -19,11 +22,21 @@ use crate::history::Loss;
 /// How long after a change the desk may hear of it.
 const HEARSAY: u64 = 300_000;
 
+/// Who changes the cluster.
+const OPERATOR: &str = "operator@desk";
+
+/// How long an operator waits for an answer.
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What the desk is told to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Errand {
     /// End a member's lease, as an ailing etcd does.
     EndLease(NodeName),
+    /// Plan and apply a change, as an operator does.
+    Change(PlanAsk),
+    /// Do this to the operation that is open, as an operator does.
+    Control(Control),
 }
 
 /// What the cluster agrees on, as the registry tells it.
@@ -32,6 +45,7 @@ struct Agreed {
     members: BTreeMap<NodeName, (MemberRecord, i64)>,
     plan: Option<PlanRecord>,
     pages: BTreeMap<usize, (Page, i64)>,
+    operations: BTreeMap<String, OperationRecord>,
 }
 
 /// The desk. Clones are the same one.
@@ -72,6 +86,9 @@ impl Desk {
         };
         let wanted = wanted(plan);
         let mut found = Vec::new();
+        if let Some(id) = agreed.operation() {
+            found.push(format!("operation {id} is open"));
+        }
         for slot in 0..SLOTS {
             let Some(row) = agreed.row(slot) else {
                 found.push(format!("slot {slot} has no row"));
@@ -91,6 +108,23 @@ impl Desk {
             }
         }
         found
+    }
+
+    /// Names of members.
+    pub fn members(&self) -> Vec<NodeName> {
+        self.0
+            .agreed
+            .lock()
+            .unwrap()
+            .members
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    /// Whether an operation is open.
+    pub fn is_operating(&self) -> bool {
+        self.0.agreed.lock().unwrap().operation().is_some()
     }
 
     /// The layout in force.
@@ -132,13 +166,25 @@ impl Desk {
                 let key = self.0.keys.parse(record.key.as_bytes());
                 agreed.put(scene, key, &record);
             }
-            Change::Deleted { key, .. } => {
-                if let Some(RegistryKey::Member(name)) = self.0.keys.parse(key.as_bytes()) {
+            Change::Deleted { key, .. } => match self.0.keys.parse(key.as_bytes()) {
+                Some(RegistryKey::Member(name)) => {
                     tracing::info!(%name, "member key deleted");
                     agreed.members.remove(&name);
                 }
-            }
+                Some(RegistryKey::Operation(id)) => {
+                    agreed.operations.remove(&id);
+                }
+                _ => {}
+            },
         }
+    }
+
+    async fn control(&self, scene: &Scene, control: Control) -> Result<(), String> {
+        let open = self.0.agreed.lock().unwrap().operation();
+        let Some(id) = open else { return Ok(()) };
+        let admin = admin(scene)?;
+        let controlled = admin.control_operation(&id, control, OPERATOR);
+        controlled.await.map_err(text).map(|_| ())
     }
 
     async fn run_errands(self, scene: Arc<Scene>, registry: Registry) {
@@ -151,6 +197,14 @@ impl Desk {
             tracing::info!(?errand, "errand");
             scene.trace(format!("{errand:?}"));
             match errand {
+                Errand::Change(ask) => {
+                    let outcome = operate(&scene, &ask).await;
+                    tracing::info!(?outcome, "operated");
+                }
+                Errand::Control(control) => {
+                    let outcome = self.control(&scene, control).await;
+                    tracing::info!(?outcome, "controlled");
+                }
                 Errand::EndLease(name) => {
                     let lease = {
                         let agreed = self.0.agreed.lock().unwrap();
@@ -163,6 +217,27 @@ impl Desk {
             }
         }
     }
+}
+
+/// Asks one node after the other until one takes the change; why the last did not.
+async fn operate(scene: &Scene, ask: &PlanAsk) -> Result<(), String> {
+    let admin = admin(scene)?;
+    let plan = admin.plan(ask, OPERATOR).await.map_err(text)?.value;
+    if plan.id.is_empty() {
+        return Err(format!("{:?}", plan.checks));
+    }
+    let options = ApplyOptions::default();
+    let applied = admin.plan_apply(&plan.id, plan.base_layout, &options, OPERATOR);
+    applied.await.map_err(text).map(|_| ())
+}
+
+fn admin(scene: &Scene) -> Result<Admin, String> {
+    let options = net::connect_options();
+    Admin::new(options, &scene.addresses(), OPERATOR_PATIENCE).map_err(text)
+}
+
+fn text(error: cached_client::Error) -> String {
+    error.to_string()
 }
 
 impl Default for Desk {
@@ -219,8 +294,25 @@ impl Agreed {
                 Ok(page) => self.put_page(scene, index, page, record.mod_revision),
                 Err(error) => scene.problem(format!("page {index} cannot be read: {error}")),
             },
+            Some(RegistryKey::Operation(id)) => match serde_json::from_slice(&record.value) {
+                Ok(operation) => {
+                    let operation: OperationRecord = operation;
+                    tracing::info!(id, state = ?operation.state, kind = ?operation.kind, nodes = ?operation.nodes, reason = operation.reason, "operation");
+                    self.operations.insert(id, operation);
+                }
+                Err(error) => scene.problem(format!("operation {id} cannot be read: {error}")),
+            },
             _ => {}
         }
+    }
+
+    /// The operation that is open.
+    fn operation(&self) -> Option<String> {
+        let mut open = self
+            .operations
+            .values()
+            .filter(|operation| operation.state.is_open());
+        open.next().map(|operation| operation.id.clone())
     }
 
     fn put_page(&mut self, scene: &Scene, index: PageIndex, page: Page, revision: i64) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cached::cluster::view::ClusterView;
+use cached_client::admin::{Control, PlanAsk};
 use cached_proto::types::{Epoch, NodeName};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -210,19 +211,49 @@ impl Director {
         };
         let spare = running.len() > NODES_MIN;
         match self.chance.random_range(0..100) {
-            0..12 if spare => self.crash(sim, &name),
-            12..22 if spare => self.leave(sim, &name),
-            22..34 => self.come(sim),
-            34..50 => self.break_link(sim, &name),
-            50..62 => self.hold_link(sim, &name),
-            62..66 => self.isolate(sim, &name),
-            66..72 => {
+            0..10 if spare => self.crash(sim, &name),
+            10..16 if spare => self.leave(sim, &name),
+            16..30 => self.come(sim),
+            30..54 => self.operate(sim, &name, spare),
+            54..64 => self.break_link(sim, &name),
+            64..72 => self.hold_link(sim, &name),
+            72..75 => self.isolate(sim, &name),
+            75..78 => {
                 self.say(sim, format!("the lease of {name} ends"));
                 self.desk.send(Errand::EndLease(name));
             }
-            72.. => self.ail(sim, &name),
+            78.. => self.ail(sim, &name),
             _ => {}
         }
+    }
+
+    /// What an operator does with a member.
+    fn operate(&mut self, sim: &mut Sim<'_>, name: &NodeName, spare: bool) {
+        if self.desk.is_operating() && self.chance.random_bool(0.5) {
+            let controls = [
+                Control::Pause,
+                Control::Resume,
+                Control::Resume,
+                Control::Cancel,
+                Control::Rate(200_000),
+            ];
+            let control = controls.choose(&mut self.chance).unwrap();
+            self.say(sim, format!("the operator says {control:?}"));
+            return self.desk.send(Errand::Control(*control));
+        }
+        let names = vec![name.clone()];
+        let mut ask = PlanAsk::default();
+        match self.chance.random_range(0..5) {
+            0 | 1 if spare => ask.drain = names,
+            2 if spare => ask.remove = names,
+            3 => {
+                let weight = self.chance.random_range(1..4);
+                ask.weights.insert(name.clone(), weight);
+            }
+            _ => ask.undrain = names,
+        }
+        self.say(sim, format!("the operator wants {ask:?}"));
+        self.desk.send(Errand::Change(ask));
     }
 
     fn crash(&mut self, sim: &mut Sim<'_>, name: &NodeName) {
@@ -414,6 +445,11 @@ impl Director {
             self.end(sim, end);
         }
         self.say(sim, "faults are over".to_owned());
+        if self.desk.is_operating() {
+            // It may have been paused, or throttled.
+            self.desk.send(Errand::Control(Control::Resume));
+            self.desk.send(Errand::Control(Control::Rate(0)));
+        }
         if !self.go_on(sim, SETTLED_WITHIN, |this| this.restless().is_empty()) {
             for why in self.restless().into_iter().take(5) {
                 self.scene.problem(format!("I17: in the end {why}"));

@@ -120,6 +120,8 @@ fn config_of(scene: &Scene, slot: &NodeSlot) -> Config {
         etcd: Some(vec!["registry:2379".into()]),
         mode: Some(setting.mode.to_string()),
         retries: Some(setting.retries),
+        join_delay: Some(format!("{}ms", setting.join_delay.as_millis())),
+        drain_deadline: Some("20s".into()),
         memory: Some("64MiB".into()),
         max_value: Some("64KiB".into()),
         ..RawConfig::default()

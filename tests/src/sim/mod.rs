@@ -72,6 +72,7 @@ impl Setting {
                 Mode::Available
             },
             retries: if chance.random_bool(0.7) { 0 } else { 2 },
+            join_delay: Duration::from_millis(chance.random_range(0..4_000)),
             latency: Duration::from_millis(chance.random_range(2..=5)),
             duration: Duration::from_secs(size.seconds),
             pause: Duration::from_millis(chance.random_range(20..=60)),

@@ -33,6 +33,8 @@ pub struct Setting {
     pub mode: Mode,
     /// Attempts after the first, of clients and nodes.
     pub retries: u32,
+    /// How long a member waits for slots.
+    pub join_delay: Duration,
     /// Slowest message, one way.
     pub latency: Duration,
     /// How long clients and faults go on.
