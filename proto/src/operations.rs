@@ -91,14 +91,12 @@ pub enum OperationState {
     Refused,
 }
 
-/// Words for variants, in messages and for people: the same ones as in records.
-macro_rules! words {
-    ($type:ident, $field:literal, $($variant:ident => $word:literal),+) => {
+/// Spells and reads the words of a kind.
+macro_rules! spelled {
+    ($type:ident, $field:literal, $all:expr) => {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(match self {
-                    $(Self::$variant => $word),+
-                })
+                f.pad(self.name())
             }
         }
 
@@ -106,21 +104,23 @@ macro_rules! words {
             type Err = Invalid;
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    other => Err(Invalid::new($field, format!("{other:?} is not known"))),
-                }
+                let known = $all.into_iter().find(|it: &Self| it.name() == text);
+                known.ok_or_else(|| Invalid::new($field, format!("{text:?} is not known")))
             }
         }
     };
 }
 
-words!(OperationKind, "kind",
-    Join => "join", Drain => "drain", Remove => "remove", Rebalance => "rebalance",
-    Mixed => "mixed");
-words!(OperationState, "state",
-    Planned => "planned", Requested => "requested", Running => "running", Paused => "paused",
-    Done => "done", Failed => "failed", Cancelled => "cancelled", Refused => "refused");
+spelled!(OperationKind, "kind", {
+    use OperationKind::*;
+    [Join, Drain, Remove, Rebalance, Mixed]
+});
+spelled!(OperationState, "state", {
+    use OperationState::*;
+    [
+        Planned, Requested, Running, Paused, Done, Failed, Cancelled, Refused,
+    ]
+});
 
 impl OperationState {
     /// The word for it, in records and for people.

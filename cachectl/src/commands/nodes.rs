@@ -143,7 +143,9 @@ fn cells(member: &Member, stats: Option<&NodeStats>, slots: u64, now: Duration) 
 fn state_word(member: &Member, state: MemberState) -> String {
     match (state, member.intent.as_str()) {
         (MemberState::Joining, "") if member.standby => "standby".to_owned(),
-        (MemberState::Up, "drain") if member.slots == 0 => "drained".to_owned(),
+        (MemberState::Up | MemberState::Draining, "drain") if member.slots == 0 => {
+            "drained".to_owned()
+        }
         (MemberState::Up, "drain" | "leave") => "draining".to_owned(),
         (state, _) => state.to_string(),
     }
@@ -237,13 +239,14 @@ mod tests {
             word(MemberState::Joining, 0, true, ""),
             word(MemberState::Joining, 0, false, ""),
             word(MemberState::Up, 0, false, "drain"),
+            word(MemberState::Draining, 0, false, "drain"),
             word(MemberState::Up, 3, false, "drain"),
             word(MemberState::Up, 3, false, "leave"),
             word(MemberState::Up, 3, true, ""),
             word(MemberState::Draining, 3, false, "leave"),
         ];
         let words = [
-            "standby", "joining", "drained", "draining", "draining", "up", "draining",
+            "standby", "joining", "drained", "drained", "draining", "draining", "up", "draining",
         ];
         assert_eq!(told, words);
     }

@@ -87,8 +87,12 @@ impl Shared {
             state if state.is_open() => return Ok(record),
             _ => return Err(not_open(&record)),
         }
+        if self.view.load().layout < record.base_layout {
+            // Planned on a node that knows more.
+            self.seen(|view| view.layout >= record.base_layout).await;
+        }
         let view = self.view.load_full();
-        if let Some(open) = self.other_open(&view, &record)? {
+        if let Some(open) = other_open(&view, &record)? {
             return Ok(open);
         }
         if base_layout != record.base_layout || record.base_layout != view.layout {
@@ -118,26 +122,6 @@ impl Shared {
             return Err(Failure::new(FailureCode::Conflict, text));
         }
         Ok(self.decided(record).await)
-    }
-
-    /// Another operation that is open: the same change, to watch that one, or a reason to
-    /// refuse.
-    fn other_open(
-        &self,
-        view: &ClusterView,
-        record: &OperationRecord,
-    ) -> Result<Option<OperationRecord>, Failure> {
-        let Some(open) = view.open_operation().map(|open| &open.record) else {
-            return Ok(None);
-        };
-        let same = open.kind == record.kind && open.nodes == record.nodes;
-        if same && open.state == OperationState::Running && !open.cancel {
-            return Ok(Some(open.clone()));
-        }
-        let (id, kind, state) = (&open.id, open.kind.name(), open.state.name());
-        let nodes: Vec<&str> = open.nodes.iter().map(|name| name.as_str()).collect();
-        let text = format!("operation {id} ({kind} {}) is {state}", nodes.join(", "));
-        Err(Failure::new(FailureCode::Conflict, text))
     }
 
     /// A requested operation as the planner has decided, or as it was asked for if it has
@@ -266,6 +250,25 @@ impl Shared {
             view = self.view.newer_than(view.number).await;
         }
     }
+}
+
+/// Another operation that is open: the same change, to watch that one, or a reason to
+/// refuse.
+fn other_open(
+    view: &ClusterView,
+    record: &OperationRecord,
+) -> Result<Option<OperationRecord>, Failure> {
+    let Some(open) = view.open_operation().map(|open| &open.record) else {
+        return Ok(None);
+    };
+    let same = open.kind == record.kind && open.nodes == record.nodes;
+    if same && open.state == OperationState::Running && !open.cancel {
+        return Ok(Some(open.clone()));
+    }
+    let (id, kind, state) = (&open.id, open.kind.name(), open.state.name());
+    let nodes: Vec<&str> = open.nodes.iter().map(|name| name.as_str()).collect();
+    let text = format!("operation {id} ({kind} {}) is {state}", nodes.join(", "));
+    Err(Failure::new(FailureCode::Conflict, text))
 }
 
 fn clamped(ms: u128) -> u64 {

@@ -20,24 +20,20 @@ const HURRY: Duration = Duration::from_millis(500);
 pub struct Stopped {
     /// Entries that went with it.
     pub entries_left_behind: u64,
-    /// Another member was there that could have received them.
+    /// When it signed off, another member was there that could have received them.
     pub others_were_there: bool,
     /// Tasks that did not end in time.
-    pub tasks_left: TasksLeft,
+    pub tasks_left: Vec<(&'static str, usize)>,
 }
-
-/// Names of tasks, and how many of each.
-type TasksLeft = Vec<(&'static str, usize)>;
 
 impl Daemon {
     /// Hands its slots over, if somebody is there to take them, and serves meanwhile;
     /// then as [`Daemon::stop_without_drain`], all of it within the drain deadline. When
     /// `at_once` resolves, whatever still goes on is cut short.
     pub async fn stop(self, at_once: impl Future<Output = ()>) -> Stopped {
-        let others_were_there = takers(&self.view.load()) > 0;
         let deadline = self.clock.now() + self.drain_deadline;
         let in_order = async {
-            if self.name.is_some() && others_were_there {
+            if self.name.is_some() && takers(&self.view.load()) > 0 {
                 // What is left is for signing off and for the requests under way.
                 self.hand_over(self.drain_deadline.mul_f64(0.8)).await;
             }
@@ -47,37 +43,31 @@ impl Daemon {
         let ended = tokio::select! {
             biased;
             () = at_once => None,
-            ended = in_order => Some(ended),
+            stopped = in_order => Some(stopped),
         };
-        let (entries_left_behind, tasks_left) = match ended {
-            Some(ended) => ended,
+        match ended {
+            Some(stopped) => stopped,
             None => self.end(HURRY, Duration::ZERO).await,
-        };
-        Stopped {
-            entries_left_behind,
-            others_were_there,
-            tasks_left,
         }
     }
 
     /// Signs off, stops accepting, finishes requests, ends every task: all of it
     /// within the drain deadline.
     pub async fn stop_without_drain(self) -> Stopped {
-        let others_were_there = takers(&self.view.load()) > 0;
         let half = self.drain_deadline / 2;
-        let (entries_left_behind, tasks_left) = self.end(half, half).await;
+        self.end(half, half).await
+    }
+
+    /// A part of the time is for the registry, the other for requests and tasks.
+    async fn end(&self, sign_off: Duration, finish: Duration) -> Stopped {
+        let others_were_there = takers(&self.view.load()) > 0;
+        let entries_left_behind = self.cluster.sign_off(sign_off).await;
+        let tasks_left = self.tasks.stop_within(finish).await;
         Stopped {
             entries_left_behind,
             others_were_there,
             tasks_left,
         }
-    }
-
-    /// A part of the time is for the registry, the other for requests and tasks. Answers
-    /// the entries that are left, and the tasks that did not end.
-    async fn end(&self, sign_off: Duration, finish: Duration) -> (u64, TasksLeft) {
-        let entries = self.cluster.sign_off(sign_off).await;
-        (entries, self.tasks.stop_within(finish).await)
     }
 
     /// Waits until all slots are taken over, at most so long, and says how far it is.

@@ -266,7 +266,8 @@ impl Getter {
         let alive = self.is_alive(wanted, token, now);
         match self.store.fill(*slot, *group_id, key, token, fill, now) {
             Ok(Filled::Stored(version)) => landing(Some(version)),
-            // It does not fit, or not now, which is no reason to keep it from the caller.
+            // It does not fit, or its slot takes no writes while it moves, which is no
+            // reason to keep it from the caller.
             Err(refused @ (Refused::TooLarge { .. } | Refused::Congested(_))) if alive => {
                 tracing::debug!(%refused, "loaded, handed out and not stored");
                 self.counters.loads_uncached.increment();

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use super::{ChangeFuture, Membership, Operator, OperatorParts};
 use crate::blacklist::{BreakerConfig, Breakers};
 use crate::clock::Clock;
-use crate::cluster::draft::Ask;
+use crate::cluster::draft::{Ask, draft};
 use crate::cluster::operations::{ApplyOptions, Control};
 use crate::cluster::plan::{self, Current, Movement};
 use crate::cluster::view::{
@@ -63,15 +63,6 @@ pub(crate) fn view(names: &[&str]) -> ClusterView {
         planner: NodeName::new(names[0]).ok(),
         ..ClusterView::empty()
     }
-}
-
-/// The slots whose rows name a member.
-pub(crate) fn slots_of(view: &ClusterView, name: &str) -> Vec<Slot> {
-    let own = |slot: &Slot| {
-        let owner = view.owner(*slot).map(|(owner, _)| owner);
-        owner.is_some_and(|owner| owner.id.name.as_str() == name)
-    };
-    Slot::all().filter(own).collect()
 }
 
 /// The plan that leaves this member of a view without slots.
@@ -133,6 +124,15 @@ pub(crate) fn known(record: OperationRecord, revision: i64) -> Arc<OperationView
         revision,
         progress: BTreeMap::new(),
     })
+}
+
+/// The slots whose rows name a member.
+pub(crate) fn slots_of(view: &ClusterView, name: &str) -> Vec<Slot> {
+    let own = |slot: &Slot| {
+        let owner = view.owner(*slot).map(|(owner, _)| owner);
+        owner.is_some_and(|owner| owner.id.name.as_str() == name)
+    };
+    Slot::all().filter(own).collect()
 }
 
 /// A group without settings.
@@ -199,9 +199,6 @@ pub(crate) fn registry() -> RegistryStatus {
         round_trip: Duration::from_micros(700),
     }
 }
-
-/// Wall clock at the start of every test.
-const WALL_MS: u64 = 1_700_000_000_000;
 
 /// Peers that answer by their name, and remember what they were asked.
 #[derive(Debug, Default)]
@@ -349,12 +346,26 @@ pub(crate) struct FakeCluster {
     pub(crate) reports: Mutex<Vec<(NodeName, Vec<Suspect>)>>,
     /// Entries that were added.
     pub(crate) listed: Mutex<Vec<BlacklistRecord>>,
-    /// What a plan comes to; without one there is none.
-    pub(crate) planned: Mutex<Option<OperationRecord>>,
     /// What was asked of the layout, word for word.
     pub(crate) asked: Mutex<Vec<String>>,
     /// What keeps slots from moving on.
     pub(crate) troubles: Mutex<Vec<MoveTrouble>>,
+    /// Operations that were planned, by id.
+    pub(crate) operations: Mutex<BTreeMap<String, OperationRecord>>,
+}
+
+impl FakeCluster {
+    fn change(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut OperationRecord),
+    ) -> Result<OperationRecord, Failure> {
+        let mut operations = self.operations.lock();
+        let unknown = || Failure::new(FailureCode::NotFound, format!("no operation {id}"));
+        let record = operations.get_mut(id).ok_or_else(unknown)?;
+        change(record);
+        Ok(record.clone())
+    }
 }
 
 impl Membership for FakeCluster {
@@ -410,10 +421,32 @@ impl Membership for FakeCluster {
 
     fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord> {
         self.asked.lock().push(format!("{ask:?}"));
-        let planned = self.planned.lock().clone();
-        let none = || Failure::new(FailureCode::Conflict, "nothing is planned here");
-        let planned = planned.ok_or_else(none);
-        Box::pin(std::future::ready(planned))
+        let mut view = view(&["n1", "n2", "n3"]);
+        let members = view.members.iter();
+        let members: Vec<PlanMember> = members
+            .map(|member| PlanMember {
+                id: member.id.clone(),
+                weight: 1,
+            })
+            .collect();
+        view.plan = Some(Arc::new(PlanRecord {
+            layout: 1,
+            id: "00000001".to_owned(),
+            reason: String::new(),
+            algorithm: 1,
+            virtual_nodes: 50,
+            base_layout: 0,
+            members,
+            excluded: Vec::new(),
+            runs: Vec::new(),
+        }));
+        let drafted = draft(&view, &ask, 7, 1).map(|drafted| drafted.record);
+        if let Ok(record) = &drafted {
+            self.operations
+                .lock()
+                .insert(record.id.clone(), record.clone());
+        }
+        Box::pin(std::future::ready(drafted))
     }
 
     fn apply<'a>(
@@ -425,9 +458,13 @@ impl Membership for FakeCluster {
         self.asked
             .lock()
             .push(format!("{id} {base_layout} {options:?}"));
-        let mut record = operation(id, OperationState::Running);
-        record.message = options.message;
-        Box::pin(std::future::ready(Ok(record)))
+        let change = |record: &mut OperationRecord| {
+            record.state = OperationState::Running;
+            record.message = options.message;
+            record.max_rate = options.max_rate;
+            record.by = options.by;
+        };
+        Box::pin(std::future::ready(self.change(id, change)))
     }
 
     fn control<'a>(
@@ -437,8 +474,13 @@ impl Membership for FakeCluster {
         by: &'a str,
     ) -> ChangeFuture<'a, OperationRecord> {
         self.asked.lock().push(format!("{id} {control:?} {by}"));
-        let record = operation(id, OperationState::Paused);
-        Box::pin(std::future::ready(Ok(record)))
+        let change = |record: &mut OperationRecord| match control {
+            Control::Pause => record.state = OperationState::Paused,
+            Control::Resume => record.state = OperationState::Running,
+            Control::Cancel => record.cancel = true,
+            Control::Rate(rate) => record.max_rate = rate,
+        };
+        Box::pin(std::future::ready(self.change(id, change)))
     }
 }
 
@@ -463,7 +505,7 @@ impl World {
 
     /// `name` is n1, or none for a gateway of the same cluster.
     pub(crate) fn with(name: Option<&str>, peers: FakePeers) -> Self {
-        let clock = Clock::tokio(WALL_MS);
+        let clock = Clock::system();
         let tasks = Tasks::new();
         let (peers, cluster) = (Arc::new(peers), Arc::new(FakeCluster::default()));
         let (view, store) = (ViewCell::new(false), Arc::new(store()));

@@ -38,7 +38,7 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
     fn remove_blacklist<'a>(&'a self, target: &'a NodeName) -> ChangeFuture<'a, bool>;
     /// What keeps this node's slots from moving on.
     fn move_troubles(&self) -> Vec<MoveTrouble>;
-    /// Plans a change of the layout and keeps the plan.
+    /// Works a change of the layout out, and keeps it for a while.
     fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord>;
     /// Asks for what was planned.
     fn apply<'a>(
@@ -47,7 +47,7 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
         base_layout: u64,
         options: ApplyOptions,
     ) -> ChangeFuture<'a, OperationRecord>;
-    /// Pauses, resumes, cancels an operation, or changes its rate.
+    /// Changes an operation that is open.
     fn control<'a>(
         &'a self,
         id: &'a str,

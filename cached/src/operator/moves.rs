@@ -7,7 +7,7 @@ use cached_proto::convert::member_id;
 use cached_proto::failure::Failure;
 use cached_proto::pb::cached::peer::v1::{MoveRequest, MoveResponse, move_request};
 use cached_proto::types::{Invalid, MemberId};
-use futures_util::future::{ready, Either};
+use futures_util::future::{Either, ready};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 

@@ -17,7 +17,10 @@ use crate::transfer::messages::{
 };
 
 /// A sender's message; `header` says who sends, and to which life, with an offer.
-pub(crate) fn request_to_pb(message: ToReceiver, header: impl FnOnce() -> pb::Header) -> pb::MoveRequest {
+pub(crate) fn request_to_pb(
+    message: ToReceiver,
+    header: impl FnOnce() -> pb::Header,
+) -> pb::MoveRequest {
     use move_request::Step;
     let step = match message {
         ToReceiver::Offer(_, offer) => Step::Offer(offer_to_pb(offer, header())),
@@ -150,7 +153,11 @@ fn offer_from_pb(offer: pb::MoveOffer) -> Result<Offer, Invalid> {
         operation: offer.operation,
         page: PageIndex::new(page)?,
         attempt: offer.attempt,
-        slots: offer.slots.into_iter().map(slot).collect::<Result<_, Invalid>>()?,
+        slots: offer
+            .slots
+            .into_iter()
+            .map(slot)
+            .collect::<Result<_, Invalid>>()?,
         keys: offer.keys,
         bytes: offer.bytes,
         shed: offer.shed,
@@ -184,7 +191,9 @@ fn change_to_pb(change: Change) -> pb::MoveChange {
             stamp,
             sum: None,
         },
-        Change::Remove { group, key, seq, .. } => pb::MoveChange {
+        Change::Remove {
+            group, key, seq, ..
+        } => pb::MoveChange {
             kind: Kind::Remove.into(),
             slot,
             group: group.0.into(),
@@ -357,15 +366,34 @@ mod tests {
             put(Some(Bytes::from_static(b"v")), Some(WallMs(9))),
             put(Some(Bytes::new()), None),
             put(None, Some(WallMs(9))),
-            Change::Remove { slot: slot(2), group, key: key(), seq: 8 },
-            Change::Use { slot: slot(3), group, key: key(), stamp: 4, deadline: None },
-            Change::Seal { slot: slot(1), seq: 9, sum },
+            Change::Remove {
+                slot: slot(2),
+                group,
+                key: key(),
+                seq: 8,
+            },
+            Change::Use {
+                slot: slot(3),
+                group,
+                key: key(),
+                stamp: 4,
+                deadline: None,
+            },
+            Change::Seal {
+                slot: slot(1),
+                seq: 9,
+                sum,
+            },
         ];
         let offer = Offer {
             operation: "op-00000001".into(),
             page: PageIndex::new(255).unwrap(),
             attempt: 3,
-            slots: vec![OfferedSlot { slot: slot(1), epoch: Epoch(2), base: Epoch(1) }],
+            slots: vec![OfferedSlot {
+                slot: slot(1),
+                epoch: Epoch(2),
+                base: Epoch(1),
+            }],
             keys: 4,
             bytes: 5,
             shed: true,
@@ -391,7 +419,11 @@ mod tests {
         for message in [
             ToSender::Granted { bytes: 1 },
             ToSender::Refused(Declined::Leaving, "why".into()),
-            ToSender::Applied { changes: 1, bytes: 2, skipped: 3 },
+            ToSender::Applied {
+                changes: 1,
+                bytes: 2,
+                skipped: 3,
+            },
             ToSender::Sealed(vec![(slot(1), 9, sum)]),
             ToSender::Done,
         ] {
@@ -413,7 +445,10 @@ mod tests {
             change(Kind::Unspecified, 0),
             change(Kind::Seal, 0),
             change(Kind::Remove, 1),
-            pb::MoveChange { slot: 16_384, ..change(Kind::Remove, 0) },
+            pb::MoveChange {
+                slot: 16_384,
+                ..change(Kind::Remove, 0)
+            },
         ] {
             let message = pb::MoveChanges {
                 groups: vec!["g".into()],

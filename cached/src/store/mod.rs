@@ -265,7 +265,8 @@ impl Store {
     }
 
     /// Stores what a load brought, if its token still lives. The token is used up. Where
-    /// the slot is sealed the fill is rejected.
+    /// the slot is sealed the fill is rejected; where it is congested the fill is refused,
+    /// and what was loaded is good for whoever waits for it, if its token lived.
     pub fn fill(
         &self,
         slot: Slot,

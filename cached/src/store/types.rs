@@ -141,6 +141,6 @@ pub enum Fill {
 pub enum Filled {
     /// It is stored, under this version.
     Stored(Version),
-    /// A write, delete, eviction or flush came first, or the slot left.
+    /// A write, delete, eviction or flush came first, or the slot left or is sealed.
     Rejected,
 }

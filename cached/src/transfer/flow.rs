@@ -155,13 +155,18 @@ impl Flow {
         } else {
             self.full_since.get_or_insert(now);
         }
-        if self.full_since.is_some_and(|since| now.since(since) > FULL_MAX) {
+        if self
+            .full_since
+            .is_some_and(|since| now.since(since) > FULL_MAX)
+        {
             return Err(format!(
                 "the receiver has taken nothing for {FULL_MAX:?} while writers waited"
             ));
         }
         if now.since(self.moved_at) > SILENCE_MAX {
-            return Err(format!("the receiver has taken nothing for {SILENCE_MAX:?}"));
+            return Err(format!(
+                "the receiver has taken nothing for {SILENCE_MAX:?}"
+            ));
         }
         if let Some(checks) = &mut self.scanned
             && !self.caught_up

@@ -16,6 +16,8 @@ mod sender;
 mod stagings;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod welcome;
 

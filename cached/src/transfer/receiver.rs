@@ -107,7 +107,7 @@ impl Receiver {
         if !import.held_back.is_empty() {
             self.shared.parts.clock.sleep(HELD_BACK).await;
             for (container, change) in import.held_back {
-                self.shared.parts.store.apply(container, change);
+                self.shared.parts.store.apply(container, change, &mut 0);
             }
         }
     }
@@ -125,7 +125,9 @@ impl Receiver {
     async fn welcome(&self, offer: &Offer) -> Result<Import, Refusal> {
         welcome::check_form(offer)?;
         self.know_the_rows(offer).await?;
-        let Transfers { parts, stagings, .. } = &*self.shared;
+        let Transfers {
+            parts, stagings, ..
+        } = &*self.shared;
         let mut stagings = stagings.lock();
         stagings.check(offer)?;
         let reserved = reserve(&parts.store, offer)?;
@@ -261,11 +263,7 @@ impl Receiver {
             import.held_back.push((target.container, change));
             return Ok(charge);
         }
-        // What was kept free for it becomes what it is.
-        let freed = charge.min(import.reserved);
-        store.give_back(freed);
-        import.reserved -= freed;
-        match store.apply(target.container, change) {
+        match store.apply(target.container, change, &mut import.reserved) {
             Applied::Yes => Ok(charge),
             Applied::Older => {
                 import.skipped += 1;
@@ -282,7 +280,9 @@ impl Receiver {
     async fn seal(&self, import: &mut Import) -> Result<(), Refusal> {
         let mut sums = Vec::new();
         for (slot, target) in &import.slots {
-            let Some((seq, theirs)) = target.seal else { continue };
+            let Some((seq, theirs)) = target.seal else {
+                continue;
+            };
             let own = self.shared.parts.store.staged(*slot, target.container);
             let own = own.ok_or_else(|| broken(format!("slot {slot} is not staged any more")))?;
             if (own.keys, own.digest) != (theirs.keys, theirs.digest) && !planted(Fault::R37) {
@@ -341,7 +341,10 @@ impl Import {
 fn sizes(change: &Change) -> (u64, u64) {
     match change {
         Change::Put { key, value, .. } => {
-            let (key, value) = (key.as_bytes().len(), value.as_ref().map_or(0, |it| it.len()));
+            let (key, value) = (
+                key.as_bytes().len(),
+                value.as_ref().map_or(0, |it| it.len()),
+            );
             ((key + value) as u64, Store::entry_bytes(key, value))
         }
         Change::Remove { key, .. } | Change::Use { key, .. } => (key.as_bytes().len() as u64, 0),

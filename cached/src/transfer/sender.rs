@@ -12,8 +12,8 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Permit;
 
-use super::flow::{CHECK_EVERY, CHUNK, Flow};
 use super::batch::Batch;
+use super::flow::{CHECK_EVERY, CHUNK, Flow};
 use super::messages::{Changes, Declined, Offer, OfferedSlot, ToReceiver, ToSender, group_of};
 use super::order::{MoveEnd, MoveNews};
 use super::{Told, Transfers};
@@ -158,7 +158,13 @@ impl Sender {
             info.filter(|info| info.epoch == *epoch)
                 .ok_or_else(|| failed(format!("slot {slot} is not served under epoch {epoch}")))
         };
-        let slots: Vec<_> = self.batch.order.slots.iter().map(look).collect::<Result<_, _>>()?;
+        let slots: Vec<_> = self
+            .batch
+            .order
+            .slots
+            .iter()
+            .map(look)
+            .collect::<Result<_, _>>()?;
         self.batch.show(|batch| {
             batch.keys_total = slots.iter().map(|info| info.keys).sum();
             batch.bytes_total = slots.iter().map(|info| info.bytes).sum();
@@ -281,7 +287,11 @@ impl Sender {
         let (wall, until) = (clock.wall(), clock.now() + SEAL_MAX);
         let mut own = Sums::new();
         for info in &self.slots {
-            let sealed = self.shared.parts.store.seal(info.slot, info.container, wall);
+            let sealed = self
+                .shared
+                .parts
+                .store
+                .seal(info.slot, info.container, wall);
             let Some((seq, sum)) = sealed else {
                 return Err(failed(format!("slot {} is not served any more", info.slot)));
             };
@@ -289,7 +299,8 @@ impl Sender {
         }
         let theirs = loop {
             if clock.now() >= until {
-                let why = format!("the receiver did not hold everything {SEAL_MAX:?} after the seal");
+                let why =
+                    format!("the receiver did not hold everything {SEAL_MAX:?} after the seal");
                 return Err(failed(why));
             }
             if let Some(theirs) = self.step(stream, true).await? {
@@ -376,7 +387,8 @@ impl Sender {
         permit.send(ToReceiver::Changes(self.named(taken)?));
         let now = self.shared.parts.clock.now();
         self.flow.on_sent(now, changes, weight);
-        self.shared.on_sent(&self.batch.order.to.id.name, now, weight);
+        self.shared
+            .on_sent(&self.batch.order.to.id.name, now, weight);
         self.show_counts();
         Ok(())
     }

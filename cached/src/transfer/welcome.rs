@@ -27,7 +27,11 @@ pub(super) fn check_form(offer: &Offer) -> Result<(), (Declined, String)> {
     if !offer.slots.is_sorted_by(|one, next| one.slot < next.slot) {
         return Err((Declined::Broken, "the slots are not ascending".to_owned()));
     }
-    if let Some(other) = offer.slots.iter().find(|it| PageIndex::of(it.slot) != offer.page) {
+    if let Some(other) = offer
+        .slots
+        .iter()
+        .find(|it| PageIndex::of(it.slot) != offer.page)
+    {
         let why = format!("slot {} is not of page {}", other.slot, offer.page.index());
         return Err((Declined::Broken, why));
     }
@@ -161,7 +165,11 @@ mod tests {
         mine.owners[6401].member = 0;
         let refusal = check(&mine, &offer(&[6400, 6401], 1)).unwrap_err();
         assert_eq!(refusal.declined, Declined::Stale);
-        assert!(refusal.why.contains("slot 6401 belongs to n1"), "{}", refusal.why);
+        assert!(
+            refusal.why.contains("slot 6401 belongs to n1"),
+            "{}",
+            refusal.why
+        );
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn what_follows_a_failure_depends_on_its_advice_and_on_whether_it_was_applied() 
 }
 
 #[test]
-fn a_newer_row_is_followed_at_once_at_most_three_times() {
+fn a_row_that_is_learned_is_followed_at_once_at_most_three_times() {
     let mut attempts = attempts();
     let error = failed(FailureCode::WrongOwner);
     for _ in 0..REDIRECTS_MAX {

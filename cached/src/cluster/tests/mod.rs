@@ -1,5 +1,6 @@
 //! Real drivers and stores against the embedded registry, in paused time.
 
 mod net;
+mod operations;
 mod running;
 mod starting;

@@ -27,7 +27,6 @@ impl Operator {
     pub async fn plan(&self, ask: Ask) -> Result<pb::PlanResponse, Failure> {
         check_note("by", &ask.by)?;
         let view = self.parts.view.load_full();
-        preflight::check_names(&view, &ask)?;
         let impossible = preflight::impossible(&view, &ask);
         if !impossible.is_empty() {
             return Ok(pb::PlanResponse {
@@ -45,8 +44,7 @@ impl Operator {
     /// Checks once more whether what was planned under an id can be carried out.
     pub async fn planned(&self, id: &str, shed: bool) -> Result<pb::PlanResponse, Failure> {
         let view = self.parts.view.load_full();
-        let known = view.operations.iter().find(|known| known.record.id == id);
-        let record = &known.ok_or_else(|| unknown(id))?.record;
+        let record = &view.operation(id).ok_or_else(|| unknown(id))?.record;
         if record.state != OperationState::Planned {
             let message = format!("{id} is no plan any more: it is {}", record.state);
             return Err(Failure::new(FailureCode::Conflict, message));
@@ -119,8 +117,9 @@ impl Operator {
     /// A record that was written a moment ago, with what has been moved for it.
     async fn tell_operation(&self, record: &OperationRecord) -> pb::OperationRecord {
         let view = self.parts.view.load_full();
-        let same = |known: &&std::sync::Arc<_>| same_record(known, record);
-        match view.operations.iter().find(same) {
+        // Before the change is seen here, the record alone is right.
+        let seen = view.operation(&record.id);
+        match seen.filter(|known| known.record == *record) {
             Some(known) => {
                 let live = self.live(&view).await;
                 describe::operation(&view, known, &live, self.parts.clock.now())
@@ -128,10 +127,6 @@ impl Operator {
             None => describe::record(record),
         }
     }
-}
-
-fn same_record(known: &crate::cluster::view::OperationView, record: &OperationRecord) -> bool {
-    known.record == *record
 }
 
 fn unknown(id: &str) -> Failure {

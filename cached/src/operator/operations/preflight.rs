@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cached_proto::failure::{Failure, FailureCode};
+use cached_proto::failure::Failure;
 use cached_proto::operations::{OperationRecord, Want};
 use cached_proto::pb::cached::admin::v1::{self as pb, CheckResult, NodeStats};
 use cached_proto::records::{MemberRecord, MemberState};
-use cached_proto::types::{Invalid, NodeName};
+use cached_proto::types::NodeName;
 
 use super::{names, pairs};
 use crate::cluster::RegistryStatus;
@@ -30,39 +30,15 @@ pub(super) struct Known<'a> {
     pub(super) shed: bool,
 }
 
-/// Refuses names of nobody, and those that are asked for two things.
-pub(super) fn check_names(view: &ClusterView, ask: &Ask) -> Result<(), Failure> {
-    let lists = [
-        ("join", &ask.join),
-        ("drain", &ask.drain),
-        ("undrain", &ask.undrain),
-        ("remove", &ask.remove),
-    ];
-    let mut seen = BTreeSet::new();
-    for (field, list) in lists {
-        for name in list {
-            if !seen.insert(name) {
-                let problem = format!("names {name}, of whom something else is asked, too");
-                return Err(Invalid::new(field, problem).into());
-            }
-        }
-    }
-    for name in seen.into_iter().chain(ask.weights.keys()) {
-        let known = view.members.iter().any(|member| member.id.name == *name);
-        if !known && !view.intents.contains_key(name) {
-            let known = names(view.members.iter().map(|member| &member.id.name));
-            let message = format!("no member is named {name}; there are {known}");
-            return Err(Failure::new(FailureCode::NotFound, message));
-        }
-    }
-    Ok(())
-}
-
 /// Checks that say no before anything is planned; empty: go on.
 pub(super) fn impossible(view: &ClusterView, ask: &Ask) -> Vec<pb::PlanCheck> {
     let living: BTreeMap<&NodeName, &MemberRecord> = living(view).collect();
     let asked = [&ask.join, &ask.drain, &ask.remove].into_iter().flatten();
-    let dead: BTreeSet<&NodeName> = asked.filter(|name| !living.contains_key(name)).collect();
+    // Of whom nobody has heard, the planning says so itself.
+    let known = |name: &NodeName| view.members.iter().any(|member| member.id.name == *name);
+    let dead: BTreeSet<&NodeName> = asked
+        .filter(|name| !living.contains_key(name) && known(name))
+        .collect();
     if !dead.is_empty() {
         let detail = format!(
             "{} is down and takes part in nothing: its slots return by themselves",
@@ -81,8 +57,7 @@ pub(super) fn impossible(view: &ClusterView, ask: &Ask) -> Vec<pb::PlanCheck> {
         !ask.drain.contains(*name)
             && !ask.remove.contains(*name)
             && weight != Some(0)
-            && (asked || (intent.is_none() && !waits))
-            && record.state != MemberState::Draining
+            && (asked || (intent.is_none() && !waits && record.state != MemberState::Draining))
     });
     if owns {
         return Vec::new();

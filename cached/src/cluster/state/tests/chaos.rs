@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cached_proto::operations::OperationState;
 use cached_proto::records::{MemberRecord, Mode};
+use cached_proto::table::PageIndex;
 use cached_proto::types::MemberId;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::super::Absent;
 use super::lifecycle::{G, cluster, config};
+use super::moves::{plan_of, settled, write_operation, write_plan};
 use super::registry::{LEASE, member_key};
 use super::world::World;
 use crate::clock::Moment;
@@ -145,6 +148,55 @@ impl Chaos {
     }
 }
 
+/// What planners and operators do about slots of members that live: some pages change
+/// hands, and the operation goes with whatever plan is in force.
+#[derive(Default)]
+struct Conductor {
+    layout: u64,
+}
+
+impl Conductor {
+    fn conduct(&mut self, chaos: &mut Chaos, again: bool) {
+        let rng = &mut chaos.rng;
+        let registered = |world: &World, life: usize| {
+            let node = &world.nodes[life];
+            node.alive && world.registered(node.id.name.as_str())
+        };
+        let world = &mut chaos.world;
+        let lives: Vec<usize> = (0..world.nodes.len())
+            .filter(|life| registered(world, *life))
+            .collect();
+        let owners: Vec<Option<usize>> = PageIndex::all()
+            .flat_map(|page| world.page_owners(page))
+            .map(|owner| lives.iter().copied().find(|l| world.nodes[*l].id == owner))
+            .collect();
+        // Slots of the dead are the planner's business, and come before everything else.
+        if again && !owners.contains(&None) {
+            let (turn, step) = (rng.random_range(0..lives.len()), rng.random_range(5..20));
+            write_plan(world, &lives, |slot| {
+                let page = PageIndex::of(slot).index();
+                let owner = owners[slot.index()].unwrap_or(lives[0]);
+                match page % step {
+                    0 => lives[(page / step + turn) % lives.len()],
+                    _ => owner,
+                }
+            });
+        }
+        let layout = plan_of(world).map_or(0, |plan| plan.layout);
+        if layout != self.layout {
+            self.layout = layout;
+            write_operation(world, |_| {});
+        } else if rng.random_bool(0.02) {
+            let paused = rng.random_bool(0.5);
+            write_operation(world, |operation| {
+                if paused {
+                    operation.state = OperationState::Paused;
+                }
+            });
+        }
+    }
+}
+
 fn run(mode: Mode, seed: u64) {
     let world = cluster(mode, 4, seed);
     let rng = StdRng::seed_from_u64(seed);
@@ -170,6 +222,60 @@ fn run(mode: Mode, seed: u64) {
         }
     }
     panic!("seed {seed} did not recover:\n{}", chaos.world.story());
+}
+
+/// Slots move all the time, and everything goes wrong.
+fn run_moves(mode: Mode, seed: u64) -> u64 {
+    let mut world = cluster(mode, 4, seed);
+    world.ledger.copying = Duration::from_millis(200);
+    world.ledger.failures = 5;
+    let rng = StdRng::seed_from_u64(seed);
+    let mut chaos = Chaos {
+        world,
+        rng,
+        mode,
+        starting: BTreeMap::new(),
+    };
+    let mut conductor = Conductor::default();
+    for step in 0..400 {
+        if chaos.rng.random_bool(0.25) {
+            chaos.harm();
+        }
+        chaos.start();
+        if !chaos.world.registry_down {
+            conductor.conduct(&mut chaos, step % 16 == 0);
+        }
+        chaos.world.run(STEP);
+        // Whatever is wrong is mended now and then, or nothing would move at all.
+        if step % 40 == 39 {
+            chaos.heal();
+        }
+    }
+    chaos.heal();
+    chaos.world.ledger.failures = 0;
+    write_operation(&mut chaos.world, |_| {});
+    for _ in 0..800 {
+        chaos.start();
+        conductor.conduct(&mut chaos, false);
+        chaos.world.run(STEP);
+        if chaos.starting.is_empty() && settled(&chaos.world) {
+            return chaos.world.ledger.commits;
+        }
+    }
+    panic!("seed {seed} did not recover:\n{}", chaos.world.story());
+}
+
+#[test]
+fn moves_survive_chaos() {
+    let seeds = std::env::var("CLUSTER_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(2);
+    let mut commits = 0;
+    for seed in 3000..3000 + seeds {
+        commits += run_moves(Mode::Strict, seed);
+    }
+    assert!(commits > 100 * seeds, "hardly anything moved: {commits}");
 }
 
 #[test]

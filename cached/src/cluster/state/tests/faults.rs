@@ -68,7 +68,7 @@ fn an_isolated_member_yields_after_the_cap() {
         world.serves(0) + world.serves(2) == 16_384
     });
     world.cut.clear();
-    world.run(secs(15.0));
+    world.run(secs(9.0));
     assert!(
         world.nodes[1].served.is_empty(),
         "the lower epoch is dropped, never merged"

@@ -81,7 +81,7 @@ fn three_wait_for_each_other_and_share_evenly() {
 fn a_late_comer_waits() {
     let mut world = cluster(Mode::Available, 2, 3);
     let late = world.start(&config(Mode::Available, 1), "n3");
-    world.run(MINUTE);
+    world.run(secs(9.5));
     assert_eq!(world.serves(late), 0);
     assert_eq!(world.nodes[late].serving(world.now), Serving::Yes);
     assert_eq!(world.problems(0), ["n3: waits to be given slots"]);
@@ -150,14 +150,16 @@ fn a_restarted_member_gets_its_slots_back_empty() {
 }
 
 #[test]
-fn a_member_that_comes_back_after_the_takeover_waits() {
+fn a_member_that_comes_back_after_the_takeover_waits_for_its_share() {
     let mut world = cluster(Mode::Available, 3, 9);
     world.kill(2);
     world.run_until(secs(20.0), World::whole);
     let new = world.start(&config(Mode::Available, 3), "n3");
-    world.run(MINUTE);
+    world.run(secs(9.5));
     assert_eq!(world.serves(new), 0);
     assert_eq!(world.problems(new), ["n3: waits to be given slots"]);
+    world.run_until(secs(3.0), |world| world.nodes[0].view.layout == 3);
+    assert_eq!(world.nodes[0].view.to_move, 5461);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod chaos;
 mod faults;
 mod lifecycle;
 mod moves;
+mod operations;
 mod registry;
 mod rules;
 mod start;

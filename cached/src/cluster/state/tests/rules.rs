@@ -159,7 +159,12 @@ fn every_transaction_compares_the_own_key() {
             |c: &Compare| matches!(c, Compare::CreateRevision(k, r) if *k == planner && *r > 0);
         let must = matches!(
             purpose,
-            Purpose::Meta | Purpose::Plan | Purpose::Pages(_) | Purpose::Remove(_)
+            Purpose::Meta
+                | Purpose::Plan
+                | Purpose::Pages(_)
+                | Purpose::Remove(_)
+                | Purpose::Operation(_)
+                | Purpose::Tidy(_)
         );
         assert_eq!(
             txn.compares.iter().any(as_planner),

@@ -139,7 +139,25 @@ impl World {
         name: &str,
         predecessor: Option<(MemberId, super::super::Absent)>,
     ) -> usize {
-        let mut record = testing::member(name);
+        let config = ClusterConfig {
+            member: Some(testing::member(name)),
+            ..config.clone()
+        };
+        self.start_life(&config, predecessor)
+    }
+
+    /// The member that the settings name.
+    pub(super) fn start_as(&mut self, config: &ClusterConfig) -> usize {
+        self.start_life(config, None)
+    }
+
+    fn start_life(
+        &mut self,
+        config: &ClusterConfig,
+        predecessor: Option<(MemberId, super::super::Absent)>,
+    ) -> usize {
+        let mut record = config.member.clone().expect("a member");
+        let name = record.id.name.clone();
         record.id.inc = Incarnation(self.rng.random());
         let config = ClusterConfig {
             member: Some(record.clone()),

@@ -31,7 +31,7 @@ fn both_ends_are_equal_after_a_move_amid_threads() {
         store
     };
     let ground = Ground {
-        source: store(300_000),
+        source: store(80_000),
         target: store(1 << 30),
         steps: AtomicU64::new(0),
         done: AtomicBool::new(false),
