@@ -110,18 +110,6 @@ impl Desk {
         found
     }
 
-    /// Names of members.
-    pub fn members(&self) -> Vec<NodeName> {
-        self.0
-            .agreed
-            .lock()
-            .unwrap()
-            .members
-            .keys()
-            .cloned()
-            .collect()
-    }
-
     /// Whether an operation is open.
     pub fn is_operating(&self) -> bool {
         self.0.agreed.lock().unwrap().operation().is_some()

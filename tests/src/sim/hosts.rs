@@ -90,6 +90,7 @@ pub async fn node(scene: Arc<Scene>, slot: Arc<NodeSlot>) -> turmoil::Result {
     let refused = tokio::select! {
         biased;
         () = slot.leave.notified() => None,
+        () = daemon.asked_to_leave() => None,
         why = daemon.refused() => Some(why),
     };
     if let Some(why) = refused {
