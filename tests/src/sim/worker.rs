@@ -85,10 +85,6 @@ impl Worker {
     async fn step(&mut self) {
         let mut number = self.chance.random_range(0..self.scene.setting.keys);
         let kind = self.chance.random_range(0..100);
-        let mut ttl = None;
-        if number % 5 == 4 && self.chance.random_bool(0.7) {
-            ttl = Some(self.chance.random_range(200..4_000));
-        }
         let ask = match kind {
             0..45 => Ask::Get,
             45..72 => Ask::Set(self.value()),
@@ -101,9 +97,19 @@ impl Worker {
                 None => Ask::Get,
             },
             88..97 => Ask::Delete,
-            _ => return self.touch(number, ttl).await,
+            _ => {
+                let ttl = self.ttl(number);
+                return self.touch(number, ttl).await;
+            }
         };
+        let ttl = self.ttl(number);
         self.carry_out(number, ask, ttl).await;
+    }
+
+    /// A time to live in milliseconds, for keys that are used with some.
+    fn ttl(&mut self, number: u32) -> Option<u64> {
+        let wanted = number % 5 == 4 && self.chance.random_bool(0.7);
+        wanted.then(|| self.chance.random_range(200..4_000))
     }
 
     fn value(&mut self) -> u64 {
