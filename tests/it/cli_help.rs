@@ -7,7 +7,7 @@ use cached_tests::binaries;
 use cached_tests::command::Runner;
 
 /// Commands that have help of their own; the first word is the program.
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 37] = [
     "cached",
     "cached dev",
     "cachectl",
@@ -19,6 +19,22 @@ const COMMANDS: [&str; 21] = [
     "cachectl nodes",
     "cachectl ring",
     "cachectl stats",
+    "cachectl join",
+    "cachectl drain",
+    "cachectl undrain",
+    "cachectl remove",
+    "cachectl rebalance",
+    "cachectl plan",
+    "cachectl plan show",
+    "cachectl plan apply",
+    "cachectl migrations",
+    "cachectl migrations list",
+    "cachectl migrations watch",
+    "cachectl migrations describe",
+    "cachectl migrations pause",
+    "cachectl migrations resume",
+    "cachectl migrations cancel",
+    "cachectl migrations rate",
     "cachectl blacklist",
     "cachectl blacklist list",
     "cachectl blacklist add",

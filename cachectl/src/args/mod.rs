@@ -519,7 +519,11 @@ mod tests {
 
     #[test]
     fn every_command_shows_two_examples_and_its_exit_codes() {
-        for command in Cli::command().get_subcommands() {
+        let cli = Cli::command();
+        let layout = ["plan", "migrations"];
+        let deeper = layout.map(|name| cli.find_subcommand(name).unwrap());
+        let deeper = deeper.into_iter().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(deeper) {
             let help = command.get_after_help().unwrap_or_default().to_string();
             assert!(
                 help.matches("\n  cachectl ").count() >= 2,

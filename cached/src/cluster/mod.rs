@@ -3,11 +3,12 @@
 //! Reading order: [`view`] (what others see), `state` (what is decided, pure),
 //! [`plan`] and [`plan_check`] (who should own what), `driver` with `slots` (carries
 //! it out), `start` with `checks`, `name` and `register`, `operator`, [`draft`] and
-//! [`operations`] (what operators change).
+//! [`operations`] (what operators change), `leave`.
 
 mod checks;
 pub mod draft;
 mod driver;
+mod leave;
 mod name;
 pub mod operations;
 mod operator;

@@ -1,18 +1,16 @@
-//! What operators change of the layout, and how this process leaves: plans, requests
-//! for them, and control of what runs, each in one transaction.
+//! What operators change of the layout: plans, requests for them, and control of what
+//! runs, each in one transaction.
 
 use std::time::Duration;
 
 use cached_proto::failure::{Failure, FailureCode};
-use cached_proto::operations::{OperationRecord, OperationState, Want};
+use cached_proto::operations::{OperationRecord, OperationState};
 use cached_proto::registry_keys::RegistryKey;
-use cached_proto::types::{Invalid, MemberId};
+use cached_proto::types::Invalid;
 
 use super::draft::{Ask, draft};
 use super::operator::{not_a_member, unread};
-use super::roster::{applies, planned, wanted};
 use super::shared::Shared;
-use super::state::event::Event;
 use super::view::{ClusterView, OperationView};
 use crate::registry::{Compare, Range, Record};
 
@@ -217,39 +215,6 @@ impl Shared {
     fn operation_key(&self, id: &str) -> String {
         self.keys.key(&RegistryKey::Operation(id.to_owned()))
     }
-
-    pub(super) async fn leave(&self, deadline: Duration) -> u32 {
-        let Some(me) = &self.id else { return 0 };
-        let ready = |view: &ClusterView| owns_nothing(view, me) || !somebody_receives(view, me);
-        if !ready(&self.view.load()) && self.events.send(Event::Leave).await.is_ok() {
-            tokio::select! { biased;
-                () = self.until(ready) => {}
-                () = self.clock.sleep(deadline) => {}
-            }
-        }
-        slots(&self.view.load(), me)
-    }
-
-    pub(super) async fn asked_to_leave(&self) {
-        let Some(me) = &self.id else {
-            return std::future::pending().await;
-        };
-        self.until(|view| {
-            let intent = applies(view.intents.get(&me.name), me);
-            let asked = intent
-                .is_some_and(|intent| intent.want == Want::Leave && intent.by != me.name.as_str());
-            asked && owns_nothing(view, me)
-        })
-        .await;
-    }
-
-    /// Waits until a view shows something.
-    async fn until(&self, so: impl Fn(&ClusterView) -> bool) {
-        let mut view = self.view.load_full();
-        while !so(&view) {
-            view = self.view.newer_than(view.number).await;
-        }
-    }
 }
 
 /// Another operation that is open: the same change, to watch that one, or a reason to
@@ -279,27 +244,4 @@ fn not_open(record: &OperationRecord) -> Failure {
     let (id, state) = (&record.id, record.state.name());
     let text = format!("operation {id} is {state}");
     Failure::new(FailureCode::Conflict, text)
-}
-
-/// Rows that name a member.
-fn slots(view: &ClusterView, id: &MemberId) -> u32 {
-    let own = view.members.iter().find(|member| member.id == *id);
-    own.map_or(0, |member| member.slots)
-}
-
-/// No row names the member, and the plan does not want one to.
-fn owns_nothing(view: &ClusterView, id: &MemberId) -> bool {
-    let counted = view.plan.as_ref().and_then(|plan| planned(plan, id));
-    slots(view, id) == 0 && counted.is_none_or(|weight| weight == 0)
-}
-
-/// Whether anybody else may be given the slots of a member that leaves.
-fn somebody_receives(view: &ClusterView, me: &MemberId) -> bool {
-    let members = view.members.iter().filter(|member| member.id != *me);
-    members.filter_map(super::draft::living).any(|record| {
-        wanted(
-            record,
-            applies(view.intents.get(&record.id.name), &record.id),
-        ) > 0
-    })
 }

@@ -142,6 +142,7 @@ impl Core {
         registry: Registry,
         member: Option<MemberRecord>,
     ) -> Result<Cluster, StartError> {
+        let told = self.told.lock().take().expect("joined once");
         Cluster::start(ClusterParts {
             config: settings::cluster_config(&self.config, member),
             registry,
@@ -152,7 +153,7 @@ impl Core {
             view: self.view.clone(),
             counters: self.counters.clone(),
             transfers: self.transfers.clone(),
-            told: self.told.lock().take().expect("joined once"),
+            told,
             parking: self.parking.clone(),
             seed: rand::rng().random(),
         })

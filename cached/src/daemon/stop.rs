@@ -132,10 +132,17 @@ fn takes_slots(view: &ClusterView, member: &MemberView) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use cached_proto::operation::{Condition, Operation};
     use cached_proto::operations::IntentRecord;
-    use cached_proto::types::Incarnation;
+    use cached_proto::types::{Incarnation, Key, Slot};
 
     use super::*;
+    use crate::config::Config;
+    use crate::config::layers::Layers;
+    use crate::config::raw::RawConfig;
+    use crate::daemon::Surroundings;
     use crate::operator::fixture::view;
 
     fn left(change: impl FnOnce(&mut ClusterView)) -> usize {
@@ -179,6 +186,62 @@ mod tests {
             asked(view, Want::Serve, None);
         };
         assert_eq!(left(joins), 1);
+    }
+
+    /// A node that is its whole cluster, with one entry.
+    async fn lone_node() -> Daemon {
+        let raw = RawConfig {
+            port: Some(0),
+            ..RawConfig::default()
+        };
+        let origins = BTreeMap::new();
+        let config = Config::check(&Layers { raw, origins }).unwrap();
+        let group = config.group.clone();
+        let daemon = Daemon::start(config, Surroundings::default())
+            .await
+            .unwrap();
+        let slot = Slot::all().next().unwrap();
+        let mut view = daemon.view.load_full();
+        while daemon.store.slot(slot).is_none() || daemon.store.group(&group).is_none() {
+            view = tokio::select! {
+                newer = daemon.view.newer_than(view.number) => newer,
+                () = daemon.clock.sleep(Duration::from_millis(10)) => view,
+            };
+        }
+        let set = Operation::Set {
+            key: Key::new("k").unwrap(),
+            value: "v".into(),
+            ttl: None,
+            condition: Condition::Always,
+        };
+        let id = daemon.store.group(&group).unwrap();
+        let wall = daemon.clock.wall();
+        daemon.store.execute(slot, id, &set, wall).unwrap();
+        daemon
+    }
+
+    #[tokio::test]
+    async fn the_last_node_has_nobody_to_wait_for() {
+        let daemon = lone_node().await;
+        let deadline = daemon.drain_deadline;
+        let clock = daemon.clock.clone();
+        let started = clock.now();
+        let stopped = daemon.stop(std::future::pending()).await;
+        let expected = Stopped {
+            entries_left_behind: 1,
+            others_were_there: false,
+            tasks_left: Vec::new(),
+        };
+        assert_eq!(stopped, expected);
+        assert!(clock.now().since(started) < deadline / 2);
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_ends_it_where_it_stands() {
+        let daemon = lone_node().await;
+        let stopped = daemon.stop(std::future::ready(())).await;
+        assert_eq!(stopped.entries_left_behind, 1);
+        assert!(!stopped.others_were_there);
     }
 
     #[test]

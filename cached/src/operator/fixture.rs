@@ -34,6 +34,7 @@ use crate::counters::Counters;
 use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
 use crate::store::{GroupSettings, Store, StoreConfig};
 use crate::tasks::Tasks;
+use crate::transfer::Transfers;
 use crate::transfer::testing::transfers;
 
 /// A healthy cluster "test" of these members; the first is this process. Each
@@ -491,6 +492,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<Store>,
     pub(crate) peers: Arc<FakePeers>,
     pub(crate) cluster: Arc<FakeCluster>,
+    pub(crate) transfers: Arc<Transfers>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Clock,
@@ -513,7 +515,7 @@ impl World {
         let counters = Arc::new(Counters::default());
         let (transfers, _) = transfers(&store, &view, &clock, &tasks, peers.clone());
         let operator = Arc::new(Operator::new(OperatorParts {
-            transfers,
+            transfers: transfers.clone(),
             parking: Arc::default(),
             cluster: cluster.clone(),
             view: view.clone(),
@@ -537,6 +539,7 @@ impl World {
             store,
             peers,
             cluster,
+            transfers,
             breakers,
             counters,
             clock,

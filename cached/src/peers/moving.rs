@@ -345,14 +345,17 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_message_survives_the_wire() {
-        let (key, group) = (|| Key::new("k").unwrap(), GroupId(0));
-        let sum = SlotSum {
+    fn sum() -> SlotSum {
+        SlotSum {
             keys: 3,
             digest: u64::MAX,
             wall: WallMs(7),
-        };
+        }
+    }
+
+    /// One of each kind.
+    fn changes() -> Vec<Change> {
+        let (key, group) = (|| Key::new("k").unwrap(), GroupId(0));
         let put = |value, deadline| Change::Put {
             slot: slot(1),
             group,
@@ -362,7 +365,7 @@ mod tests {
             deadline,
             stamp: 6,
         };
-        let changes = vec![
+        vec![
             put(Some(Bytes::from_static(b"v")), Some(WallMs(9))),
             put(Some(Bytes::new()), None),
             put(None, Some(WallMs(9))),
@@ -382,9 +385,13 @@ mod tests {
             Change::Seal {
                 slot: slot(1),
                 seq: 9,
-                sum,
+                sum: sum(),
             },
-        ];
+        ]
+    }
+
+    #[test]
+    fn every_message_survives_the_wire() {
         let offer = Offer {
             operation: "op-00000001".into(),
             page: PageIndex::new(255).unwrap(),
@@ -406,7 +413,7 @@ mod tests {
             mod_revision: 2,
             lease: 0,
         };
-        let groups = vec![GroupName::new("g").unwrap()];
+        let (groups, changes) = (vec![GroupName::new("g").unwrap()], changes());
         for message in [
             ToReceiver::Offer(from(), offer),
             ToReceiver::Changes(Changes { groups, changes }),
@@ -424,7 +431,7 @@ mod tests {
                 bytes: 2,
                 skipped: 3,
             },
-            ToSender::Sealed(vec![(slot(1), 9, sum)]),
+            ToSender::Sealed(vec![(slot(1), 9, sum())]),
             ToSender::Done,
         ] {
             let wire = response_to_pb(message.clone());

@@ -14,11 +14,11 @@ use cached_proto::pb::cached::cache::v1 as cache;
 use cached_proto::pb::cached::peer::v1 as pb;
 use cached_proto::pb::cached::peer::v1::peer_server::{Peer as PeerService, PeerServer};
 use cached_proto::records::MemberState;
-use cached_proto::types::{Epoch, GroupName, Incarnation, Key, MemberId, NodeName};
+use cached_proto::types::{Epoch, GroupName, Incarnation, Key, MemberId, NodeName, Slot};
 use tonic::{Code, Request, Response, Status};
 
 use super::grpc::GrpcPeers;
-use super::{Forwarded, Identity, Peer, PeerError, Peers, Suspect, Verdict};
+use super::{Flushed, Forwarded, Identity, Peer, PeerError, Peers, Suspect, Verdict, slot_map};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 
@@ -162,7 +162,7 @@ impl PeerService for Fake {
         assert_eq!(request.into_inner().group, "g");
         Ok(Response::new(pb::FlushResponse {
             keys: 11,
-            slots: bytes::Bytes::new(),
+            slots: slot_map::to_bits(&[Slot::all().last().unwrap()]),
         }))
     }
 }
@@ -302,14 +302,14 @@ async fn the_other_calls_carry_what_they_mean() {
     assert_eq!(verdict, Verdict::Silent);
     assert_eq!(peers.stats(&peer, LONG).await.unwrap().name, "n2");
     assert_eq!(peers.blacklist(&peer, LONG).await.unwrap()[0].target, "n9");
-    assert_eq!(
-        peers
-            .flush(&peer, &GroupName::new("g").unwrap(), LONG)
-            .await
-            .unwrap()
-            .keys,
-        11
-    );
+    let flushed = peers
+        .flush(&peer, &GroupName::new("g").unwrap(), LONG)
+        .await;
+    let expected = Flushed {
+        keys: 11,
+        slots: vec![Slot::all().last().unwrap()],
+    };
+    assert_eq!(flushed.unwrap(), expected);
 }
 
 #[tokio::test]

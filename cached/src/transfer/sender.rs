@@ -206,7 +206,10 @@ impl Sender {
         };
         match self.within(OFFER_MAX, "answer the offer", asking).await? {
             Some(Ok(ToSender::Granted { bytes })) => Ok(bytes),
-            other => Err(self.hear(other, false).err().unwrap_or(Over::Stopped)),
+            other => match self.hear(other, false) {
+                Err(over) => Err(over),
+                Ok(_) => Err(failed("the receiver neither granted nor refused")),
+            },
         }
     }
 

@@ -7,6 +7,8 @@
 //! (pure: what is so already), `plan` (a plan as it is shown), `follow` (looks on),
 //! `progress` (pure: what is seen), `migrations`.
 
+#[cfg(test)]
+mod fixture;
 mod follow;
 mod migrations;
 mod plan;

@@ -104,13 +104,18 @@ fn whole(operation: &Operation) -> String {
 /// What a pair waits for, why, since when, and when it is tried again; empty: nothing.
 pub(super) fn trouble(pair: &PairProgress) -> String {
     let mut parts = Vec::new();
-    if !pair.blocked.is_empty() {
+    // A sender may name the error of its last try as what it waits for.
+    if !pair.blocked.is_empty() && (pair.tries == 0 || pair.blocked != pair.last_error) {
         let since = units::age(pair.blocked_for);
         parts.push(format!("waits for {since}: {}", pair.blocked));
     }
     if pair.tries > 0 {
         let word = if pair.tries == 1 { "retry" } else { "retries" };
-        let mut text = format!("{} {word}: {}", pair.tries, pair.last_error);
+        let since = match pair.blocked_for {
+            Duration::ZERO => String::new(),
+            since => format!(" in {}", units::age(since)),
+        };
+        let mut text = format!("{} {word}{since}: {}", pair.tries, pair.last_error);
         if pair.next_try_in > Duration::ZERO {
             text.push_str(&format!(", next in {}", units::age(pair.next_try_in)));
         }

@@ -98,3 +98,6 @@ fn was_removed(operations: &[Operation], name: &NodeName) -> bool {
             && it.nodes.iter().any(|node| node == name.as_str())
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,7 +176,8 @@ impl World {
         }
     }
 
-    /// Some members crash, drain, restart, change weight or join.
+    /// Some members crash, drain with and without a place in the plan, restart, change
+    /// weight or join.
     fn change(&mut self) {
         let size = self.eligible.len();
         for _ in 0..self.rng.random_range(1..=1 + size / 10) {
@@ -187,7 +188,7 @@ impl World {
                 .holders
                 .iter_mut()
                 .find(|holder| holder.id == id);
-            match self.rng.random_range(0..5) {
+            match self.rng.random_range(0..6) {
                 0 if self.eligible.len() > 1 => {
                     self.eligible.swap_remove(at);
                     if let Some(holder) = holder {
@@ -202,8 +203,12 @@ impl World {
                     }
                 }
                 3 => self.eligible[at].weight = self.rng.random_range(1..=self.weight_max),
+                4 => self.eligible[at].weight = 0,
                 _ => self.join(1),
             }
+        }
+        if self.eligible.iter().all(|member| member.weight == 0) {
+            self.join(1);
         }
     }
 
@@ -431,6 +436,30 @@ fn weight_0_owns_nothing() {
     three[0].weight = 0;
     let assignment = check(&current, &three, Movement::Free);
     assert_eq!(assignment.slots(), [0, 8192, 8192]);
+    let moves = difference(&current, &assignment);
+    assert!(
+        moves.iter().all(|m| m.from.as_ref() == Some(&three[0].id)),
+        "{moves:?}"
+    );
+    // Where nothing can move, it keeps what it has and is given nothing.
+    let mut crashed = current.clone();
+    kill(&mut crashed, "n3");
+    let assignment = check(&crashed, &three[..2], Movement::OrphansOnly);
+    assert_eq!(assignment.slots(), [5462, 10922]);
+}
+
+/// Ending a change: everybody keeps what it has, whatever its share were.
+#[test]
+fn with_nobody_dead_only_orphans_means_nothing_moves() {
+    let mut four = members(&[1, 1, 1, 1]);
+    let current = settled(&four[..3]);
+    for weights in [[1, 1, 1, 1], [0, 1, 1, 1], [9, 1, 1, 0]] {
+        for (member, weight) in four.iter_mut().zip(weights) {
+            member.weight = weight;
+        }
+        let assignment = check(&current, &four, Movement::OrphansOnly);
+        assert_eq!(difference(&current, &assignment), [], "{weights:?}");
+    }
 }
 
 #[test]

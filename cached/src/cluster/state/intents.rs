@@ -12,9 +12,9 @@ use cached_proto::registry_keys::RegistryKey;
 use cached_proto::types::{MemberId, NodeName};
 
 use super::State;
+use super::drafting::Beside;
 use super::event::Purpose;
 use super::life::put;
-use super::plans::Beside;
 use crate::clock::Moment;
 use crate::cluster::plan::Movement;
 use crate::cluster::roster::{Candidate, applies, can_own, empties, planned, roster, wanted};
@@ -241,7 +241,7 @@ impl State {
         };
         let operations = self.mirror.operations.values();
         let mut records = operations.filter_map(|op| op.record.as_ref());
-        self.planner.to_move == 0
+        self.misplaced() == 0
             && self.orphaned().next().is_none()
             && !records.any(|held| open(&held.value))
     }

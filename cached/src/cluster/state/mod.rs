@@ -5,15 +5,17 @@
 //! holds), [`reads`] and [`txns`] (how it is learned and changed), [`life`], [`proof`]
 //! and [`word`] (own registration, fence and record), [`table`] (which slots are
 //! served), [`absence`], [`probes`], [`suspects`], [`inquiry`] and [`removal`] (who is
-//! dead), [`planner`], [`plans`], [`intents`] and [`operations`] (who should own what),
-//! [`takeover`] and [`moves`] (how slots change hands), [`tidy`], and [`picture`] (what
-//! others are shown).
+//! dead), [`planner`], [`plans`], [`drafting`], [`intents`], [`operations`] and
+//! [`endings`] (who should own what), [`takeover`] and [`moves`] (how slots change
+//! hands), [`tidy`], [`picture`] and [`problems`] (what others are shown).
 //!
 //! Rules that hold everywhere: nothing that this process wrote is believed before it
 //! was read back; a transaction of one purpose is not sent again before a read that
 //! began after its end; every transaction compares the own member key (I3).
 
 mod absence;
+mod drafting;
+mod endings;
 pub(crate) mod event;
 mod inquiry;
 mod intents;
@@ -25,6 +27,7 @@ mod picture;
 mod planner;
 mod plans;
 mod probes;
+mod problems;
 mod proof;
 mod reads;
 mod removal;
@@ -191,6 +194,7 @@ impl State {
         self.step_probes(now);
         self.step_removal(now);
         self.step_inquiries(now);
+        self.survey_anew();
         self.step_planner(now);
         self.step_takeover(now);
         self.step_moves(now);

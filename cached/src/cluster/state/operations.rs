@@ -1,34 +1,31 @@
-//! The life of operations: put in force or refused, merged with what comes up
-//! meanwhile, and ended when everything is in its place, or before.
+//! The life of operations: put in force or refused, and merged with what comes up
+//! meanwhile. How they end is in `endings`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cached_proto::assignment::Assignment;
-use cached_proto::operations::{
-    IntentRecord, OperationKind, OperationRecord, OperationState, Want,
-};
+use cached_proto::operations::{OperationKind, OperationRecord, OperationState};
 use cached_proto::records::{MemberState, PlanRecord};
-use cached_proto::types::{MemberId, NodeName, Slot};
+use cached_proto::types::{MemberId, NodeName};
 use rand::Rng;
 
 use super::State;
+use super::drafting::Beside;
 use super::event::{Level, Purpose};
 use super::mirror::Held;
-use super::plans::Beside;
 use crate::clock::Moment;
 use crate::cluster::plan::Movement;
 use crate::cluster::plan_check::plan_check;
-use crate::cluster::roster::{can_own, empties};
 
 /// Lines of [`OperationRecord::merged`].
 const MERGED_MAX: usize = 20;
 
 /// Intents that one operation may write: etcd takes 128 writes in a transaction, and
 /// the plan and the operation are written along.
-const INTENTS_MAX: usize = 120;
+pub(super) const INTENTS_MAX: usize = 120;
 
 /// Who asks for what the cluster does by itself.
-const AUTO: &str = "auto";
+pub(super) const AUTO: &str = "auto";
 
 impl State {
     /// An operation that runs from now on, asked for by nobody.
@@ -89,7 +86,7 @@ impl State {
         if let Some(open) = self.mirror.open_operation().cloned() {
             let operation = open.value;
             let late = operation.deadline_ms > 0 && operation.deadline_ms <= self.wall.0;
-            if self.planner.to_move == 0 && self.leavers_gone(&operation) {
+            if self.misplaced() == 0 && self.leavers_gone(&operation) {
                 self.finish(operation, open.mod_revision);
                 return true;
             }
@@ -124,29 +121,7 @@ impl State {
         true
     }
 
-    /// Whether every member that the operation asked to end has ended.
-    fn leavers_gone(&self, operation: &OperationRecord) -> bool {
-        !operation.nodes.iter().any(|name| {
-            let member = self.mirror.members.get(name).map(|held| &held.value);
-            member.is_some_and(|record| {
-                let leaves = |intent: &IntentRecord| intent.want == Want::Leave;
-                record.state != MemberState::Gone && self.intent(&record.id).is_some_and(leaves)
-            })
-        })
-    }
-
-    fn finish(&mut self, operation: OperationRecord, mod_revision: i64) {
-        let id = operation.id.clone();
-        let operation = OperationRecord {
-            state: OperationState::Done,
-            finished_ms: self.wall.0,
-            ..operation
-        };
-        self.log(Level::Info, format!("operation {id} is done"));
-        self.write_operation(operation, mod_revision);
-    }
-
-    fn write_operation(&mut self, operation: OperationRecord, mod_revision: i64) {
+    pub(super) fn write_operation(&mut self, operation: OperationRecord, mod_revision: i64) {
         let purpose = Purpose::Operation(operation.id.clone());
         let (mut compares, writes) = self.beside(Beside {
             operation: Some((operation, mod_revision)),
@@ -230,85 +205,13 @@ impl State {
         }
     }
 
-    /// Ends an operation before everything is in its place: every slot stays where it is.
-    fn end(
-        &mut self,
-        operation: OperationRecord,
-        mod_revision: i64,
-        state: OperationState,
-        reason: String,
-    ) -> bool {
-        let intents = self.taken_back(&operation);
-        let nobody = BTreeSet::new();
-        let members = self.roster(&nobody, &|_| false, &intents);
-        let Some(mut members) = members else {
-            return false;
-        };
-        if !can_own(&members) {
-            members.iter_mut().for_each(|member| member.weight = 1);
-        }
-        let id = operation.id.clone();
-        let why = format!("operation {id} is {}", state.name());
-        let current = self.current(&nobody);
-        // Everybody lives and is listed, so nothing is given to anybody else.
-        let Some(planned) = self.draft(&current, &members, Movement::OrphansOnly, why) else {
-            return false;
-        };
-        let operation = OperationRecord {
-            state,
-            reason,
-            layout: planned.record.layout,
-            finished_ms: self.wall.0,
-            ..operation
-        };
-        let beside = Beside {
-            operation: Some((operation, mod_revision)),
-            intents,
-        };
-        self.write_plan(Purpose::Operation(id), planned.record, beside);
-        true
-    }
-
-    /// What members shall do when an operation is ended: those that own slots serve on,
-    /// those that were to get their first ones wait until they are asked for.
-    fn taken_back(&self, operation: &OperationRecord) -> BTreeMap<NodeName, Option<IntentRecord>> {
-        let mut intents = BTreeMap::new();
-        let plan = self.mirror.plan.as_ref().map(|plan| &plan.value);
-        let targets = plan
-            .map(|plan| targets(&plan.assignment))
-            .unwrap_or_default();
-        for name in operation.nodes.iter().take(INTENTS_MAX) {
-            let Some(record) = self.mirror.members.get(name).map(|held| &held.value) else {
-                continue;
-            };
-            let intent = self.intent(&record.id);
-            let weight = intent.and_then(|intent| intent.weight);
-            let asked = |want| IntentRecord {
-                want,
-                inc: None,
-                weight,
-                by: AUTO.to_owned(),
-                at_ms: self.wall.0,
-            };
-            let serves = || (record.standby || weight.is_some()).then(|| asked(Want::Serve));
-            match (self.mirror.rows.contains_key(&record.id), empties(intent)) {
-                (true, true) => drop(intents.insert(name.clone(), serves())),
-                (false, false) if targets.contains(&record.id) => {
-                    intents.insert(name.clone(), Some(asked(Want::Drain)));
-                }
-                _ => {}
-            }
-        }
-        intents
-    }
-
     /// Plans anew when slots are promised to members that are gone and own nothing:
     /// nobody loses anything by it.
     fn replace_lost_targets(&mut self, now: Moment) -> bool {
         let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) else {
             return false;
         };
-        if self.planner.to_move == 0 {
+        if self.misplaced() == 0 {
             return false;
         }
         let targets = targets(&plan.assignment).into_iter();
@@ -332,40 +235,10 @@ impl State {
         self.write_plan(Purpose::Plan, planned.record, beside);
         true
     }
-
-    /// Which slots are not where the plan wants them, for people.
-    pub(super) fn left_over(&self) -> String {
-        let left = self.displaced();
-        let total: u32 = left.values().sum();
-        let owners = left
-            .iter()
-            .map(|(id, slots)| format!("{} ({slots})", id.name));
-        match total {
-            0 => "no slots left".to_owned(),
-            _ => format!(
-                "{total} slots left: {}",
-                owners.collect::<Vec<_>>().join(", ")
-            ),
-        }
-    }
-
-    /// How many slots of each owner the plan wants elsewhere.
-    pub(super) fn displaced(&self) -> BTreeMap<&MemberId, u32> {
-        let mut left = BTreeMap::new();
-        if let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) {
-            for slot in Slot::all() {
-                let owner = self.mirror.row(slot).map(|row| &row.owner);
-                if let Some(owner) = owner.filter(|owner| *owner != plan.assignment.owner(slot)) {
-                    *left.entry(owner).or_default() += 1;
-                }
-            }
-        }
-        left
-    }
 }
 
 /// Members that an assignment gives slots to.
-fn targets(assignment: &Assignment) -> BTreeSet<&MemberId> {
+pub(super) fn targets(assignment: &Assignment) -> BTreeSet<&MemberId> {
     let members = assignment.members().iter().zip(assignment.slots());
     let targets = members.filter(|(_, slots)| *slots > 0);
     targets.map(|(member, _)| &member.id).collect()

@@ -1,11 +1,10 @@
-//! What others are shown: the view that the router works by, and what is wrong, for
-//! people.
+//! What others are shown: the view that the router works by.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cached_proto::records::{BlacklistRecord, MemberRecord, MemberState, PlanRecord};
-use cached_proto::table::{PAGES, PageIndex};
+use cached_proto::table::PageIndex;
 use cached_proto::types::{MemberId, NodeName, SLOTS};
 
 use super::State;
@@ -18,7 +17,7 @@ use crate::cluster::view::{ClusterView, MemberView, OperationView, SlotOwner};
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     number: u64,
-    suspected: BTreeMap<MemberId, String>,
+    pub(super) suspected: BTreeMap<MemberId, String>,
     /// When the first blacklist entry shown expires, Unix milliseconds.
     expires_ms: Option<u64>,
     /// The plan shown, with its revision.
@@ -49,7 +48,10 @@ impl State {
         let index: BTreeMap<&MemberId, u16> = members.iter().map(|m| &m.id).zip(0..).collect();
         let me = self.me.as_ref().and_then(|me| index.get(me).copied());
         let owners = self.owners(&index);
-        let to_move = self.to_move(&index, &owners);
+        let to_move = match self.mirror.table_loaded() {
+            true => self.misplaced(),
+            false => 0,
+        };
         ClusterView {
             number: self.picture.number,
             meta: self.mirror.meta.as_ref().map(|meta| meta.value.clone()),
@@ -100,27 +102,6 @@ impl State {
             }
         }
         owners.into()
-    }
-
-    /// Slots whose owner is another than the plan wants.
-    fn to_move(&self, index: &BTreeMap<&MemberId, u16>, owners: &[SlotOwner]) -> u32 {
-        let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) else {
-            return 0;
-        };
-        if !self.mirror.table_loaded() {
-            return 0;
-        }
-        let nobody = SlotOwner::NOBODY.member;
-        let shown = |id: &MemberId| index.get(id).copied().unwrap_or(nobody);
-        let members = plan.record.members.iter();
-        let shown: Vec<u16> = members.map(|member| shown(&member.id)).collect();
-        let planned = plan.assignment.owners().iter();
-        let pairs = planned.zip(owners);
-        let elsewhere = pairs.filter(|(planned, owner)| {
-            let planned = shown.get(usize::from(**planned)).copied();
-            planned.unwrap_or(nobody) != owner.member
-        });
-        elsewhere.count() as u32
     }
 
     fn draw_plan(&mut self) {
@@ -174,7 +155,7 @@ impl State {
     }
 
     /// Living members and those that rows name, by name and incarnation.
-    fn member_views(&self) -> Vec<MemberView> {
+    pub(super) fn member_views(&self) -> Vec<MemberView> {
         let living = self
             .mirror
             .members
@@ -213,8 +194,11 @@ impl State {
                 format!("peers cannot reach {name}, {name} reaches the registry")
             }
             (_, Some(by)) => format!("does not answer the probes of {by}"),
-            (MemberState::Joining, None) if self.on_standby(&member.value) => {
-                "on standby".to_owned()
+            (MemberState::Joining, None) if self.wants_none(&member.value) => {
+                match member.value.standby {
+                    true => "on standby".to_owned(),
+                    false => "its weight is 0".to_owned(),
+                }
             }
             (MemberState::Joining, None) if self.mirror.table_loaded() => {
                 "waits to be given slots".to_owned()
@@ -227,22 +211,9 @@ impl State {
         }
     }
 
-    fn on_standby(&self, record: &MemberRecord) -> bool {
-        record.standby && wanted(record, self.intent(&record.id)) == 0
-    }
-
-    /// Whether a member is where it should be although it owns nothing: it was asked to.
-    fn at_rest(&self, member: &MemberView) -> bool {
-        let Some(record) = &member.record else {
-            return false;
-        };
-        let suspected = self.picture.suspected.contains_key(&member.id);
-        !suspected
-            && match record.state {
-                MemberState::Joining => self.on_standby(record),
-                MemberState::Draining => member.slots == 0,
-                MemberState::Up | MemberState::Gone => false,
-            }
+    /// Whether a member is to own nothing.
+    pub(super) fn wants_none(&self, record: &MemberRecord) -> bool {
+        wanted(record, self.intent(&record.id)) == 0
     }
 
     /// Operators' entries that are in force: not expired, and of the life in which the
@@ -261,96 +232,5 @@ impl State {
             })
             .map(|(name, entry)| (name.clone(), entry.clone()))
             .collect()
-    }
-
-    /// Everything that keeps the cluster from being healthy, as this process sees it.
-    pub(crate) fn problems(&self, now: Moment) -> Vec<String> {
-        let mut problems: Vec<String> = self.refused.iter().cloned().collect();
-        problems.extend(self.own_problems());
-        problems.extend(self.registry_problems(now));
-        problems.extend(self.table_problems());
-        problems.extend(self.move_problems(now));
-        for member in self.member_views() {
-            let name = &member.id.name;
-            match (&member.record, member.absent_since) {
-                (None, since) => {
-                    let seconds = since.map_or(0, |since| now.since(since).as_secs());
-                    problems.push(format!("{name} is down for {seconds} s: {}", member.detail));
-                }
-                (Some(_), _) if !member.detail.is_empty() && !self.at_rest(&member) => {
-                    problems.push(format!("{name}: {}", member.detail));
-                }
-                (Some(_), _) => {}
-            }
-        }
-        problems.extend(self.clocks_off());
-        problems
-    }
-
-    fn own_problems(&self) -> Option<String> {
-        if let Some(other) = self.name_taken_by() {
-            let (name, inc, at) = (&other.id.name, other.id.inc, &other.address);
-            return Some(format!(
-                "the name {name} was taken by incarnation {inc} at {at} while this process was cut \
-                 off: it does not serve any more; stop it, or start it under another --name"
-            ));
-        }
-        let waits = self.me.is_some() && self.registered().is_none() && !self.leaving();
-        waits.then(|| "this process is not registered and serves nothing until it is".to_owned())
-    }
-
-    fn registry_problems(&self, now: Moment) -> Vec<String> {
-        let mut problems = Vec::new();
-        if let Some(since) = self.reads.lost_since {
-            let (seconds, error) = (now.since(since).as_secs(), &self.reads.last_error);
-            problems.push(format!(
-                "the registry has been unreachable for {seconds} s: {error}"
-            ));
-        }
-        for (key, why) in &self.mirror.unreadable {
-            problems.push(format!("the registry key {key} is ignored: {why}"));
-        }
-        problems
-    }
-
-    fn table_problems(&self) -> Vec<String> {
-        let mut problems: Vec<String> = self.planner.fault.iter().cloned().collect();
-        let (members, pages) = (self.members().count(), self.mirror.pages_loaded());
-        if self.mirror.meta.is_none() {
-            let expect = self.config.expect;
-            problems.push(format!(
-                "the cluster is not bootstrapped: {members} of {expect} expected members are here"
-            ));
-        } else if pages < usize::from(PAGES) {
-            problems.push(format!(
-                "the table is half written: {pages} of {PAGES} pages"
-            ));
-        }
-        let living = |id: &MemberId| self.mirror.living(id).is_some();
-        let unowned = self.mirror.rows.iter().filter(|(id, _)| !living(id));
-        let unowned: u32 = unowned.map(|(_, slots)| slots).sum();
-        if unowned > 0 {
-            problems.push(format!("{unowned} slots have no living owner"));
-        }
-        problems.extend(self.plan_problems());
-        problems
-    }
-
-    /// What is not as it was planned, beside the slots of the dead.
-    fn plan_problems(&self) -> Option<String> {
-        let displaced = self.displaced();
-        if let Some(open) = self.mirror.open_operation().map(|held| &held.value) {
-            let left: u32 = displaced.values().sum();
-            let (id, kind, state) = (&open.id, open.kind.name(), open.state.name());
-            let nodes: Vec<&str> = open.nodes.iter().map(NodeName::as_str).collect();
-            let nodes = nodes.join(", ");
-            return Some(format!(
-                "operation {id} ({kind} {nodes}) is {state}: {left} slots left"
-            ));
-        }
-        let living = displaced.iter();
-        let living = living.filter(|(id, _)| self.mirror.living(id).is_some());
-        let left: u32 = living.map(|(_, slots)| slots).sum();
-        (left > 0).then(|| format!("{left} slots are not where the plan wants them"))
     }
 }

@@ -37,10 +37,6 @@ pub(super) struct Duty {
     pub(super) gone: BTreeMap<MemberId, Moment>,
     /// Why the last plan could not be made, for people.
     pub(super) fault: Option<String>,
-    /// Slots that are not where the plan wants them.
-    pub(super) to_move: u32,
-    /// Revisions of the plan and of all pages together that this was counted at.
-    counted: Option<(i64, i64)>,
 }
 
 impl State {
@@ -68,25 +64,9 @@ impl State {
         if self.txns.keys().any(changes) {
             return;
         }
-        self.count_displaced();
         let busy = self.plan_for_orphans(now) || self.honour_intents() || self.step_operations(now);
         if !busy {
             self.join_by_itself(now);
-        }
-    }
-
-    /// Counts only after something has changed: revisions never go down.
-    fn count_displaced(&mut self) {
-        let plan = self
-            .mirror
-            .plan
-            .as_ref()
-            .map_or(0, |plan| plan.mod_revision);
-        let pages = self.mirror.pages.iter().flatten();
-        let key = (plan, pages.map(|page| page.mod_revision).sum());
-        if self.planner.counted != Some(key) {
-            self.planner.to_move = self.displaced().values().sum();
-            self.planner.counted = Some(key);
         }
     }
 

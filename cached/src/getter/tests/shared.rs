@@ -7,7 +7,7 @@ use cached_proto::types::Ttl;
 
 use super::fixture::{Deed, World, group, key, slot, text, value, value_not_to_keep};
 use crate::getter::{GetError, LoadError, Loaded};
-use crate::store::GroupSettings;
+use crate::store::{GroupSettings, MoveLog};
 
 fn failed(result: Result<Option<cached_proto::operation::Entry>, GetError>) -> Failure {
     match result {
@@ -189,6 +189,19 @@ async fn what_does_not_fit_is_handed_out() {
     world.release(1);
     let entry = world.reader("k").await.unwrap().unwrap().unwrap();
     assert_eq!((entry.value_bytes, entry.uncached), (5000, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_congested_slot_does_not_take_is_handed_out() {
+    let world = World::new(vec![value("v")]);
+    let container = world.store.slot(slot()).unwrap().container;
+    let full = MoveLog::new(0, || {});
+    world.store.begin_move(slot(), container, &full).unwrap();
+    world.release(1);
+    let entry = world.reader("k").await.unwrap().unwrap().unwrap();
+    assert!(entry.uncached);
+    assert_eq!(text(&entry), "v");
+    assert_eq!(world.stored("k"), None);
 }
 
 #[tokio::test(start_paused = true)]

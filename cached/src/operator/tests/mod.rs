@@ -1,5 +1,6 @@
 //! The operator among peers that do as they are told.
 
+mod operations;
 mod peer;
 
 use std::time::Duration;

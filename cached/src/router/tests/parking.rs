@@ -1,6 +1,6 @@
 //! Requests that wait while their slot changes hands: until it has, or their time is over.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use cached_proto::failure::{Applied, Failure, FailureCode};
@@ -301,20 +301,32 @@ async fn a_new_owner_that_is_told_of_it_serves_at_once() {
 /// sooner or later when two threads race.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_wake_is_lost() {
+    const ROUNDS: u32 = 2000;
     let world = Arc::new(World::new());
     let key = key_of(0, 0);
     let slot = slot(&key);
-    for round in 0..2000 {
+    let sealed = Arc::new(Barrier::new(2));
+    let (other, begin) = (world.clone(), sealed.clone());
+    let unsealing = std::thread::spawn(move || {
+        for round in 0..ROUNDS {
+            begin.wait();
+            for _ in 0..round % 256 {
+                std::hint::spin_loop();
+            }
+            unseal(&other, slot);
+        }
+    });
+    for round in 0..ROUNDS {
         seal(&world, slot);
-        let (waiting, command) = (world.clone(), world.command(get(key.clone())));
-        let request = tokio::spawn(async move { waiting.router.execute(command).await });
-        for _ in 0..round % 64 {
+        sealed.wait();
+        let outcome = world.execute(get(key.clone())).await;
+        assert!(outcome.is_ok(), "round {round}: {outcome:?}");
+        // Also when this one came too late to wait, the next seal comes after it.
+        while world.store.slot(slot).unwrap().sealed {
             std::hint::spin_loop();
         }
-        unseal(&world, slot);
-        let outcome = request.await.unwrap();
-        assert!(outcome.is_ok(), "round {round}: {outcome:?}");
     }
+    unsealing.join().unwrap();
 }
 
 /// Answers when it is let.

@@ -18,14 +18,18 @@ fn publish(world: &World, change: impl FnOnce(&mut ClusterView)) {
 
 async fn refusal(world: &mut World, attempt: u64) -> (String, bool, bool) {
     world.start(attempt);
-    match world.n1.news().await {
-        MoveNews::Failed {
-            why,
-            busy,
-            over_capacity,
-            ..
-        } => (why, busy, over_capacity),
-        news => panic!("{news:?}"),
+    loop {
+        match world.n1.news().await {
+            // Little may be under way before it is looked at.
+            MoveNews::CaughtUp => {}
+            MoveNews::Failed {
+                why,
+                busy,
+                over_capacity,
+                ..
+            } => return (why, busy, over_capacity),
+            news => panic!("{news:?}"),
+        }
     }
 }
 

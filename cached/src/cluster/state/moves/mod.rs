@@ -16,7 +16,7 @@ mod trouble;
 
 use std::collections::BTreeMap;
 
-use cached_proto::operations::{MoveCounts, OperationRecord, OperationState};
+use cached_proto::operations::{MoveCounts, OperationRecord};
 use cached_proto::records::MemberState;
 use cached_proto::registry_keys::RegistryKey;
 use cached_proto::table::PageIndex;
@@ -117,17 +117,11 @@ impl Moves {
     pub(super) fn plan_changed(&mut self) {
         self.survey.plan_changed();
     }
-
-    /// Slots whose owner is another than the plan wants, whoever that is.
-    pub(super) fn slots_to_move(&self) -> u32 {
-        self.survey.misplaced()
-    }
 }
 
 impl State {
     /// Decides what can be decided about the batches under way.
     pub(super) fn step_moves(&mut self, now: Moment) {
-        self.survey_anew();
         self.end_hopeless();
         self.decide_moves(now);
     }
@@ -327,18 +321,6 @@ impl State {
     /// What keeps slots from being where they should be, for people.
     pub(super) fn move_problems(&self, now: Moment) -> Vec<String> {
         let mut problems = Vec::new();
-        let left = self.moves.slots_to_move();
-        if let Some(operation) = self.mirror.open_operation().filter(|_| left > 0) {
-            let operation = &operation.value;
-            let paused = match operation.state {
-                OperationState::Paused => ", which is paused",
-                _ => "",
-            };
-            let id = &operation.id;
-            problems.push(format!(
-                "{left} slots are still to be moved (operation {id}{paused})"
-            ));
-        }
         for (id, going) in &self.moves.running {
             if let Stage::InDoubt(doubt) = &going.stage {
                 let (page, seconds) = (id.page, now.since(doubt.since).as_secs());

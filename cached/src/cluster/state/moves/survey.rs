@@ -20,10 +20,8 @@ pub(super) struct Survey {
 /// Of one page.
 #[derive(Debug, Default)]
 pub(super) struct Misplaced {
-    /// Rows whose owner is another than the plan wants.
-    rows: u32,
-    /// Who owns them.
-    owners: BTreeSet<MemberId>,
+    /// Rows whose owner is another than the plan wants, by their owner.
+    owners: BTreeMap<MemberId, u32>,
     /// This process's, by who shall have them; ascending.
     pub(super) mine: BTreeMap<MemberId, Vec<Slot>>,
 }
@@ -37,13 +35,15 @@ impl Survey {
         self.changed.extend(PageIndex::all());
     }
 
-    pub(super) fn misplaced(&self) -> u32 {
-        self.pages.values().map(|page| page.rows).sum()
+    fn misplaced(&self) -> u32 {
+        let pages = self.pages.values();
+        pages.flat_map(|page| page.owners.values()).sum()
     }
 
     /// Members that own slots which the plan wants elsewhere.
     pub(super) fn owners(&self) -> BTreeSet<&MemberId> {
-        self.pages.values().flat_map(|page| &page.owners).collect()
+        let pages = self.pages.values();
+        pages.flat_map(|page| page.owners.keys()).collect()
     }
 
     pub(super) fn page(&self, page: PageIndex) -> Option<&Misplaced> {
@@ -62,15 +62,32 @@ impl Survey {
 }
 
 impl State {
-    pub(super) fn survey_anew(&mut self) {
+    /// How many slots of each owner the plan wants elsewhere.
+    pub(in super::super) fn displaced(&self) -> BTreeMap<&MemberId, u32> {
+        let mut left = BTreeMap::new();
+        for page in self.moves.survey.pages.values() {
+            for (owner, rows) in &page.owners {
+                *left.entry(owner).or_default() += rows;
+            }
+        }
+        left
+    }
+
+    /// How many slots the plan wants elsewhere.
+    pub(in super::super) fn misplaced(&self) -> u32 {
+        self.moves.survey.misplaced()
+    }
+
+    /// Comes before everything that decides by plan and table.
+    pub(in super::super) fn survey_anew(&mut self) {
         if self.mirror.plan.is_none() {
             return;
         }
         for page in std::mem::take(&mut self.moves.survey.changed) {
             let found = self.misplaced_in(page);
-            match found.rows {
-                0 => drop(self.moves.survey.pages.remove(&page)),
-                _ => drop(self.moves.survey.pages.insert(page, found)),
+            match found.owners.is_empty() {
+                true => drop(self.moves.survey.pages.remove(&page)),
+                false => drop(self.moves.survey.pages.insert(page, found)),
             }
         }
     }
@@ -85,9 +102,9 @@ impl State {
             if row.owner == *wanted {
                 continue;
             }
-            found.rows += 1;
-            if !found.owners.contains(&row.owner) {
-                found.owners.insert(row.owner.clone());
+            match found.owners.get_mut(&row.owner) {
+                Some(rows) => *rows += 1,
+                None => drop(found.owners.insert(row.owner.clone(), 1)),
             }
             if self.me.as_ref() == Some(&row.owner) {
                 found.mine.entry(wanted.clone()).or_default().push(slot);

@@ -270,7 +270,7 @@ fn moves_survive_chaos() {
     let seeds = std::env::var("CLUSTER_SEEDS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(2);
+        .unwrap_or(1);
     let mut commits = 0;
     for seed in 3000..3000 + seeds {
         commits += run_moves(Mode::Strict, seed);

@@ -1,6 +1,7 @@
 //! The state's rules: alone, event by event, and several states together in
 //! simulated time.
 
+mod changes;
 mod chaos;
 mod faults;
 mod lifecycle;

@@ -11,6 +11,7 @@ use cached_proto::ring::ALGORITHM;
 use cached_proto::table::{Page, PageIndex};
 use cached_proto::types::{SLOTS, Slot};
 
+use super::super::event::Event;
 use super::lifecycle::{MINUTE, cluster, config, secs};
 use super::registry::{LEASE, keys, member_key};
 use super::world::{Node, World};
@@ -85,7 +86,7 @@ pub(super) fn settled(world: &World) -> bool {
     let still = |node: &Node| {
         let known = node.state.mirror.plan.as_ref();
         let informed = known.is_some_and(|known| known.mod_revision == plan.mod_revision);
-        informed && node.transfers.sending.is_empty() && node.state.moves.slots_to_move() == 0
+        informed && node.transfers.sending.is_empty() && node.state.misplaced() == 0
     };
     let mut living = world.nodes.iter().filter(|node| node.alive);
     living.all(still) && world.whole()
@@ -151,7 +152,7 @@ fn a_join_moves_every_slot_with_its_entries() {
     };
     let before: Vec<usize> = Slot::all().map(owner).collect();
     // A quarter of every page.
-    let new = |slot: Slot| slot.index() / 16 % 4 == 0;
+    let new = |slot: Slot| (slot.index() / 16).is_multiple_of(4);
     write_plan(&mut world, &[0, 1, 2, 3], |slot| {
         if new(slot) { 3 } else { before[slot.index()] }
     });
@@ -294,10 +295,10 @@ fn a_commit_in_doubt_is_decided_by_proof_alone() {
             0 => (100, 0),
             _ => (0, 100),
         };
-        // A watch would tell what the answer did not.
-        world.deaf.insert(0);
         write_operation(&mut world, |_| {});
         world.run_until(secs(2.0), sealed);
+        // A watch would tell what the answer does not.
+        world.deaf.insert(0);
         world.run_until(secs(4.0), |world| world.logged("nobody knows whether"));
         let doubtful = |world: &World| {
             let problems = world.problems(0);
@@ -398,4 +399,22 @@ fn the_rate_is_shared_by_those_who_send() {
     write_operation(&mut world, |op| op.state = OperationState::Cancelled);
     world.run(secs(0.5));
     assert_eq!(rates(&world), [0, 0]);
+}
+
+/// R2: a read that shows nothing proves nothing, because the commit can still land.
+#[test]
+fn a_read_that_does_not_show_a_commit_is_no_proof() {
+    for seed in 395..401 {
+        let (mut world, slots) = two(seed);
+        world.late_landings = 100;
+        write_operation(&mut world, |_| {});
+        world.run_until(secs(4.0), |world| world.logged("nobody knows whether"));
+        world.send(0, Event::RefreshAsked);
+        world.run(secs(0.5));
+        let landed = world.ledger.commits > 0;
+        assert!(landed || sealed(&world), "{}", world.story());
+        world.late_landings = 0;
+        world.run_until(secs(20.0), settled);
+        assert!(owns(&world, 1, &slots) && lost(&world) == 0);
+    }
 }

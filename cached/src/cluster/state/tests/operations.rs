@@ -32,7 +32,7 @@ fn plan(world: &World) -> PlanRecord {
     get(world, &RegistryKey::Plan).unwrap()
 }
 
-fn intent(world: &World, name: &str) -> Option<IntentRecord> {
+pub(super) fn intent(world: &World, name: &str) -> Option<IntentRecord> {
     get(world, &RegistryKey::Intent(name.parse().unwrap()))
 }
 
@@ -43,7 +43,7 @@ fn weight(world: &World, name: &str) -> Option<u32> {
     member.map(|member| member.weight)
 }
 
-fn operations(world: &World) -> Vec<OperationRecord> {
+pub(super) fn operations(world: &World) -> Vec<OperationRecord> {
     let range = Range::Prefix(format!("{}operations/", keys().prefix()));
     let records = world.registry.read(&range).records;
     let mut records: Vec<OperationRecord> = records
@@ -58,14 +58,14 @@ fn in_state(world: &World, state: OperationState) -> bool {
     operations(world).last().is_some_and(|op| op.state == state)
 }
 
-fn state_of(world: &World, name: &str) -> MemberState {
+pub(super) fn state_of(world: &World, name: &str) -> MemberState {
     let record = world.registry.get(&member_key(name)).unwrap();
     let record: MemberRecord = serde_json::from_slice(&record.value).unwrap();
     record.state
 }
 
 /// Moves slots as the plan wants them, at most so many.
-fn carry_out(world: &mut World, most: usize) {
+pub(super) fn carry_out(world: &mut World, most: usize) {
     let assignment = Assignment::try_from(&plan(world)).unwrap();
     let mut left = most;
     for index in PageIndex::all() {
@@ -111,7 +111,7 @@ fn requested(world: &World, ask: &Ask, number: u32) -> OperationRecord {
     }
 }
 
-fn put(world: &mut World, record: &OperationRecord) {
+pub(super) fn put(world: &mut World, record: &OperationRecord) {
     let key = keys().key(&RegistryKey::Operation(record.id.clone()));
     world.registry.put(&key, record, 0);
     world.run(secs(1.0));

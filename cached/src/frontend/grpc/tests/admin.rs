@@ -1,6 +1,7 @@
 //! Operators' calls.
 
 use cached_proto::failure::FailureCode;
+use cached_proto::operations::OperationState;
 use cached_proto::pb::cached::admin::v1 as pb;
 use cached_proto::pb::cached::admin::v1::admin_client::AdminClient;
 use tonic::Code;
@@ -8,7 +9,7 @@ use tonic::transport::Channel;
 
 use super::{TOKENS, World, failure};
 use crate::frontend::auth::Auth;
-use crate::operator::fixture::FakePeers;
+use crate::operator::fixture::{self, FakePeers};
 
 impl World {
     async fn admin(&self) -> AdminClient<Channel> {
@@ -204,34 +205,138 @@ async fn members_are_put_on_the_blacklist_and_taken_off() {
     assert_eq!(list.entries.len(), 2, "one breaker of each other node");
 }
 
+fn drain(name: &str) -> pb::PlanRequest {
+    pb::PlanRequest {
+        drain: vec![name.into()],
+        by: "alice@host".into(),
+        ..Default::default()
+    }
+}
+
 #[tokio::test]
-async fn the_layout_cannot_be_changed_by_hand_and_says_so() {
+async fn the_layout_is_planned_changed_and_controlled() {
     let world = World::new();
     let mut admin = world.admin().await;
-    let answers = [
-        admin.plan(pb::PlanRequest::default()).await.err(),
-        admin
-            .apply_plan(pb::ApplyPlanRequest::default())
-            .await
-            .err(),
-        admin
-            .watch_operations(pb::WatchOperationsRequest::default())
-            .await
-            .err(),
-        admin
-            .control_operation(pb::ControlOperationRequest::default())
-            .await
-            .err(),
-    ];
-    for status in answers {
-        let status = status.expect("not part of this version");
-        assert_eq!(status.code(), Code::Unimplemented);
-        assert_eq!(failure(&status).code, FailureCode::Unsupported);
-        assert!(status.message().contains("not part of this version"));
-    }
+    let plan = admin.plan(drain("n2")).await.unwrap().into_inner();
+    assert_eq!(plan.base_layout, 1);
+    assert!(plan.moves.iter().all(|it| it.from == "n2"));
+    let request = pb::ApplyPlanRequest {
+        id: plan.id.clone(),
+        base_layout: plan.base_layout,
+        deadline_ms: 60_000,
+        message: "disk swap".into(),
+        by: "alice@host".into(),
+        ..Default::default()
+    };
+    let applied = admin.apply_plan(request).await.unwrap().into_inner();
+    assert_eq!(applied.operation.unwrap().state, "running");
+    let asked = world.node.cluster.asked.lock()[1].clone();
+    assert!(
+        asked.contains("Some(60s)") && asked.contains("disk swap"),
+        "{asked}"
+    );
+
+    let control = |control: pb::OperationControl| pb::ControlOperationRequest {
+        id: plan.id.clone(),
+        control: control.into(),
+        rate_bytes: 7,
+        by: String::new(),
+    };
+    let rated = admin
+        .control_operation(control(pb::OperationControl::Rate))
+        .await
+        .unwrap();
+    assert_eq!(rated.into_inner().operation.unwrap().max_rate_bytes, 7);
+    let status = admin
+        .control_operation(control(pb::OperationControl::Unspecified))
+        .await
+        .unwrap_err();
+    assert_eq!(failure(&status).field, Some("control"));
+    let status = admin.plan(drain("a/b")).await.unwrap_err();
+    assert_eq!(failure(&status).field, Some("drain"));
+    let status = admin.plan(drain("n9")).await.unwrap_err();
+    assert_eq!(failure(&status).code, FailureCode::NotFound);
+}
+
+#[tokio::test]
+async fn operations_are_listed_and_followed_until_the_process_ends() {
+    let world = World::new();
+    world.node.publish(|view| {
+        let record = fixture::operation("op-1", OperationState::Done);
+        view.operations = vec![fixture::known(record, 4)];
+    });
+    let mut admin = world.admin().await;
     let list = admin
         .list_operations(pb::ListOperationsRequest::default())
         .await
         .unwrap();
-    assert!(list.into_inner().operations.is_empty());
+    assert_eq!(list.into_inner().operations[0].state, "done");
+    let request = pb::WatchOperationsRequest::default();
+    let mut stream = admin.watch_operations(request).await.unwrap().into_inner();
+    let first = stream.message().await.unwrap().unwrap();
+    assert_eq!(
+        (first.sequence, first.operation.unwrap().id.as_str()),
+        (4, "op-1")
+    );
+    world.node.publish(|view| {
+        let record = fixture::operation("op-2", OperationState::Failed);
+        view.operations = vec![fixture::known(record, 5)];
+    });
+    let second = stream.message().await.unwrap().unwrap();
+    assert_eq!(
+        (second.sequence, second.operation.unwrap().id.as_str()),
+        (5, "op-2")
+    );
+    let tasks = world.node.tasks.clone();
+    let stop = tasks.stop_within(std::time::Duration::from_secs(5));
+    let (left, end) = tokio::join!(stop, stream.message());
+    assert!(left.is_empty() && end.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_operation_that_does_not_exist_cannot_be_followed() {
+    let world = World::new();
+    let mut admin = world.admin().await;
+    let request = pb::WatchOperationsRequest {
+        id: "op-9".into(),
+        from_sequence: 0,
+    };
+    let mut stream = admin.watch_operations(request).await.unwrap().into_inner();
+    let status = stream.message().await.unwrap_err();
+    assert_eq!(failure(&status).code, FailureCode::NotFound);
+}
+
+#[tokio::test]
+async fn changing_the_layout_takes_an_admin_and_looking_on_does_not() {
+    let world = World::with_tokens();
+    let mut admin = world.admin().await;
+    fn with<T>(message: T, token: &str) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        let header = format!("Bearer {token}").parse().unwrap();
+        request.metadata_mut().insert("authorization", header);
+        request
+    }
+    let writer = "writer-writer-writer";
+    let refused = [
+        admin.plan(with(drain("n2"), writer)).await.err(),
+        admin
+            .apply_plan(with(pb::ApplyPlanRequest::default(), writer))
+            .await
+            .err(),
+        admin
+            .control_operation(with(pb::ControlOperationRequest::default(), writer))
+            .await
+            .err(),
+    ];
+    for status in refused {
+        assert_eq!(status.unwrap().code(), Code::PermissionDenied);
+    }
+    let reader = "reader-reader-reader";
+    let list = with(pb::ListOperationsRequest::default(), reader);
+    assert!(admin.list_operations(list).await.is_ok());
+    let watch = with(pb::WatchOperationsRequest::default(), reader);
+    assert!(admin.watch_operations(watch).await.is_ok());
+    let nobody = pb::WatchOperationsRequest::default();
+    let status = admin.watch_operations(nobody).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
 }

@@ -5,12 +5,14 @@ mod admin;
 mod auth;
 mod cache;
 mod gate;
+mod moving;
 mod peer;
 mod pipeline;
 mod raw;
 mod wire;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -101,6 +103,16 @@ impl World {
     }
 
     async fn connect(&self, certificate: PeerCertificate) -> Channel {
+        let address = self.serve(certificate).await;
+        Endpoint::try_from(format!("http://{address}"))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    /// Serves on a port of the system's choice; whoever connects showed that.
+    async fn serve(&self, certificate: PeerCertificate) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = grpc_routes(&self.parts);
@@ -117,11 +129,7 @@ impl World {
                 })
                 .await
         });
-        Endpoint::try_from(format!("http://{address}"))
-            .unwrap()
-            .connect()
-            .await
-            .unwrap()
+        address
     }
 
     async fn cache(&self) -> CacheClient<Channel> {

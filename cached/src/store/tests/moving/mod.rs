@@ -41,7 +41,8 @@ impl<'a> Move<'a> {
         let begin = |number: &u16| {
             let slot = slot(*number);
             let info = source.slot(slot).unwrap();
-            assert_eq!(source.begin_move(slot, info.container, &log), Some(info));
+            let begun = source.begin_move(slot, info.container, &log).unwrap();
+            assert_eq!((begun.slot, begun.container), (slot, info.container));
             Moved {
                 slot,
                 container: info.container,

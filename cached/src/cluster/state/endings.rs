@@ -1,0 +1,126 @@
+//! How operations end: with everything in its place, or before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cached_proto::operations::{IntentRecord, OperationRecord, OperationState, Want};
+use cached_proto::records::MemberState;
+use cached_proto::types::NodeName;
+
+use super::State;
+use super::drafting::Beside;
+use super::event::{Level, Purpose};
+use super::operations::{AUTO, INTENTS_MAX, targets};
+use crate::cluster::plan::Movement;
+use crate::cluster::roster::{can_own, empties};
+
+impl State {
+    /// Whether every member that the operation asked to end has ended.
+    pub(super) fn leavers_gone(&self, operation: &OperationRecord) -> bool {
+        !operation.nodes.iter().any(|name| {
+            let member = self.mirror.members.get(name).map(|held| &held.value);
+            member.is_some_and(|record| {
+                let leaves = |intent: &IntentRecord| intent.want == Want::Leave;
+                record.state != MemberState::Gone && self.intent(&record.id).is_some_and(leaves)
+            })
+        })
+    }
+
+    pub(super) fn finish(&mut self, operation: OperationRecord, mod_revision: i64) {
+        let id = operation.id.clone();
+        let operation = OperationRecord {
+            state: OperationState::Done,
+            finished_ms: self.wall.0,
+            ..operation
+        };
+        self.log(Level::Info, format!("operation {id} is done"));
+        self.write_operation(operation, mod_revision);
+    }
+
+    /// Ends an operation before everything is in its place: every slot stays where it is.
+    pub(super) fn end(
+        &mut self,
+        operation: OperationRecord,
+        mod_revision: i64,
+        state: OperationState,
+        reason: String,
+    ) -> bool {
+        let intents = self.taken_back(&operation);
+        let nobody = BTreeSet::new();
+        let members = self.roster(&nobody, &|_| false, &intents);
+        let Some(mut members) = members else {
+            return false;
+        };
+        if !can_own(&members) {
+            members.iter_mut().for_each(|member| member.weight = 1);
+        }
+        let id = operation.id.clone();
+        let why = format!("operation {id} is {}", state.name());
+        let current = self.current(&nobody);
+        // Whoever owns slots is listed, so only those of the dead are given to others.
+        let Some(planned) = self.draft(&current, &members, Movement::OrphansOnly, why) else {
+            return false;
+        };
+        let operation = OperationRecord {
+            state,
+            reason,
+            layout: planned.record.layout,
+            finished_ms: self.wall.0,
+            ..operation
+        };
+        let beside = Beside {
+            operation: Some((operation, mod_revision)),
+            intents,
+        };
+        self.write_plan(Purpose::Operation(id), planned.record, beside);
+        true
+    }
+
+    /// What members shall do when an operation is ended: those that own slots serve on,
+    /// those that were to get their first ones wait until they are asked for.
+    fn taken_back(&self, operation: &OperationRecord) -> BTreeMap<NodeName, Option<IntentRecord>> {
+        let mut intents = BTreeMap::new();
+        let plan = self.mirror.plan.as_ref().map(|plan| &plan.value);
+        let targets = plan
+            .map(|plan| targets(&plan.assignment))
+            .unwrap_or_default();
+        for name in operation.nodes.iter().take(INTENTS_MAX) {
+            let Some(record) = self.mirror.members.get(name).map(|held| &held.value) else {
+                continue;
+            };
+            let intent = self.intent(&record.id);
+            let weight = intent.and_then(|intent| intent.weight);
+            let asked = |want| IntentRecord {
+                want,
+                inc: None,
+                weight,
+                by: AUTO.to_owned(),
+                at_ms: self.wall.0,
+            };
+            let serves = || (record.standby || weight.is_some()).then(|| asked(Want::Serve));
+            match (self.mirror.rows.contains_key(&record.id), empties(intent)) {
+                (true, true) => drop(intents.insert(name.clone(), serves())),
+                (false, false) if targets.contains(&record.id) => {
+                    intents.insert(name.clone(), Some(asked(Want::Drain)));
+                }
+                _ => {}
+            }
+        }
+        intents
+    }
+
+    /// Which slots are not where the plan wants them, for people.
+    pub(super) fn left_over(&self) -> String {
+        let left = self.displaced();
+        let total: u32 = left.values().sum();
+        let owners = left
+            .iter()
+            .map(|(id, slots)| format!("{} ({slots})", id.name));
+        match total {
+            0 => "no slots left".to_owned(),
+            _ => format!(
+                "{total} slots left: {}",
+                owners.collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
+}
