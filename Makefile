@@ -1,5 +1,5 @@
 # What people and CI type. Anything with an `if` lives in tools/.
-.PHONY: run test lint docs bench bench-moves compose-test clean
+.PHONY: run test sim lint docs bench bench-moves compose-test clean
 
 # A cluster of three nodes in one process, REST on :9999. Nothing but protoc is needed.
 run:
@@ -11,6 +11,11 @@ run:
 test:
 	@tools/need cc protoc etcd curl
 	@CACHED_REQUIRE_ETCD=1 tools/test
+
+# Whole clusters from seeds, with crashes, cut links and an ailing registry.
+sim:
+	@tools/need cc protoc
+	@tools/sim $(or $(SEEDS),100) $(ARGS)
 
 lint:
 	@tools/need cc protoc

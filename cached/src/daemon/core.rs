@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use cached_client::connections::Connections;
+use cached_client::connections::{ConnectOptions, Connections, Dialer};
 use cached_proto::records::{MemberRecord, Mode};
 use cached_proto::types::NodeName;
 use rand::Rng;
-use tokio::net::TcpListener;
 
 use super::reload::{Reloadable, Reread};
 use super::security::Guard;
@@ -20,7 +19,7 @@ use crate::config::{ClientAuth, Config};
 use crate::counters::Counters;
 use crate::frontend::metrics::requests::Requests;
 use crate::frontend::rest::App;
-use crate::frontend::server::{ServerConfig, ServerParts, serve};
+use crate::frontend::server::{Listener, ServerConfig, ServerParts, serve};
 use crate::frontend::{FrontendParts, Limits, grpc, rest};
 use crate::operator::{Operator, OperatorParts};
 use crate::parking::Parking;
@@ -61,9 +60,18 @@ pub(super) struct Core {
 
 impl Core {
     /// Builds them; starts nothing.
-    pub(super) fn new(config: Config, guard: Arc<Guard>, clock: Clock, tasks: Tasks) -> Self {
+    pub(super) fn new(
+        config: Config,
+        guard: Arc<Guard>,
+        dialer: Option<Dialer>,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> Self {
         let memory_bytes = config.limits.memory_bytes;
-        let connections = Connections::new(guard.connect_options(&config));
+        let connections = Connections::new(ConnectOptions {
+            dialer,
+            ..guard.connect_options(&config)
+        });
         let identity = Arc::new(ArcSwap::from_pointee(Identity {
             id: None,
             cluster: config.cluster.name.to_string(),
@@ -196,7 +204,7 @@ impl Core {
     }
 
     /// Starts to answer on the port.
-    pub(super) fn listen(&self, listener: TcpListener, app: App) {
+    pub(super) fn listen(&self, listener: impl Listener, app: App) {
         let config = ServerConfig {
             tls: self.guard.tls.clone(),
             connections_max: self.config.limits.connections_max,
@@ -217,7 +225,7 @@ impl Core {
     }
 
     /// Starts what goes on in the background.
-    pub(super) fn start_loops(&self, cluster: &Cluster, reread: Option<Reread>) {
+    pub(super) fn start_loops(&self, cluster: &Cluster) {
         let Self {
             tasks,
             view,
@@ -237,15 +245,20 @@ impl Core {
             sweeper::run(store.clone(), clock.clone(), stop)
         });
         tasks.spawn("blacklist", |stop| breakers.clone().sweep_until(stop));
+    }
+
+    /// Reads settings, tokens and certificates again whenever a signal says so.
+    pub(super) fn reload_when_told(&self, reread: Option<Reread>) {
         let reloadable = Reloadable {
             guard: self.guard.clone(),
             connections: self.connections.clone(),
-            store: store.clone(),
-            breakers: breakers.clone(),
+            store: self.store.clone(),
+            breakers: self.breakers.clone(),
             reread,
             config: self.config.clone(),
         };
-        tasks.spawn("reload", |stop| signals::reload(reloadable, stop));
+        self.tasks
+            .spawn("reload", |stop| signals::reload(reloadable, stop));
     }
 }
 

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cached_client::connections::Dialer;
 use cached_proto::types::NodeName;
 use tokio::net::TcpListener;
 
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::cluster::view::ViewCell;
 use crate::cluster::{Cluster, StartError};
 use crate::config::{Config, ConfigError, RegistrySettings};
+use crate::frontend::server::Listener;
 use crate::registry::{self, EmbeddedRegistry, Registry, RegistryError};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -67,6 +69,28 @@ pub struct Surroundings {
     pub reread: Option<Reread>,
 }
 
+/// What joins a process to others in place of the system's network: a simulation
+/// brings its own.
+pub struct Network<L> {
+    /// Accepts connections.
+    pub listener: L,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Connects to others; `None`: TCP.
+    pub dialer: Option<Dialer>,
+    /// Where the cluster meets.
+    pub registry: Registry,
+}
+
+impl<L> std::fmt::Debug for Network<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network")
+            .field("address", &self.address)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Surroundings {
     fn default() -> Self {
         Self {
@@ -102,11 +126,26 @@ impl Daemon {
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartupError> {
         let tasks = Tasks::new();
         let started = Self::build(config, surroundings, &tasks).await;
-        if started.is_err() {
-            // What runs already must not outlive a start that failed.
-            tasks.stop_within(Duration::from_secs(1)).await;
-        }
-        started
+        end_unless_started(started, &tasks).await
+    }
+
+    /// The same over another network. Nothing is ever read again.
+    pub async fn start_on<L: Listener>(
+        config: Config,
+        network: Network<L>,
+        clock: Clock,
+    ) -> Result<Self, StartupError> {
+        let tasks = Tasks::new();
+        let started = match Guard::load(&config).await {
+            Ok(guard) => Self::assemble(config, guard, network, clock, &tasks)
+                .await
+                .map(|(daemon, core)| {
+                    core.start_loops(&daemon.cluster);
+                    daemon
+                }),
+            Err(error) => Err(error.into()),
+        };
+        end_unless_started(started, &tasks).await
     }
 
     async fn build(
@@ -119,22 +158,45 @@ impl Daemon {
             embedded,
             reread,
         } = surroundings;
-        let guard = Arc::new(Guard::load(&config).await?);
+        let guard = Guard::load(&config).await?;
         let listener = listen(&config).await?;
         let address = listener
             .local_addr()
             .map_err(|source| listen_error(&config, source))?;
-        let registry = registry_of(&config, &clock, embedded, tasks).await?;
+        let network = Network {
+            listener,
+            address,
+            dialer: None,
+            registry: registry_of(&config, &clock, embedded, tasks).await?,
+        };
+        let (daemon, core) = Self::assemble(config, guard, network, clock, tasks).await?;
+        core.start_loops(&daemon.cluster);
+        core.reload_when_told(reread);
+        Ok(daemon)
+    }
+
+    async fn assemble<L: Listener>(
+        config: Config,
+        guard: Guard,
+        network: Network<L>,
+        clock: Clock,
+        tasks: &Tasks,
+    ) -> Result<(Self, Core), StartupError> {
+        let Network {
+            listener,
+            address,
+            dialer,
+            registry,
+        } = network;
         let described = describe(&registry);
 
-        let core = Core::new(config, guard, clock, tasks.clone());
+        let core = Core::new(config, Arc::new(guard), dialer, clock, tasks.clone());
         let router = core.router()?;
         let member = settings::member_record(&core.config, address, &core.clock)?;
         let name = member.as_ref().map(|member| member.id.name.clone());
         let cluster = core.join_cluster(registry, member).await?;
         core.listen(listener, core.app(router, &cluster, name.clone()));
-        core.start_loops(&cluster, reread);
-        Ok(Self {
+        let daemon = Self {
             name,
             address,
             scheme: if core.config.security.tls.is_some() {
@@ -142,14 +204,15 @@ impl Daemon {
             } else {
                 "http"
             },
-            view: core.view,
+            view: core.view.clone(),
             registry: described,
-            tasks: core.tasks,
+            tasks: core.tasks.clone(),
             cluster,
-            store: core.store,
-            clock: core.clock,
+            store: core.store.clone(),
+            clock: core.clock.clone(),
             drain_deadline: core.config.limits.drain_deadline,
-        })
+        };
+        Ok((daemon, core))
     }
 
     /// Resolves when the cluster turns out not to take this process after all, with
@@ -162,6 +225,17 @@ impl Daemon {
     pub async fn asked_to_leave(&self) {
         self.cluster.asked_to_leave().await;
     }
+}
+
+/// What runs already must not outlive a start that failed.
+async fn end_unless_started(
+    started: Result<Daemon, StartupError>,
+    tasks: &Tasks,
+) -> Result<Daemon, StartupError> {
+    if started.is_err() {
+        tasks.stop_within(Duration::from_secs(1)).await;
+    }
+    started
 }
 
 async fn listen(config: &Config) -> Result<TcpListener, StartupError> {

@@ -12,7 +12,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::activity::Activity;
@@ -84,7 +83,10 @@ impl Connections {
     }
 
     /// Starts a task that serves `stream`.
-    pub(super) fn start(&self, stream: TcpStream, permit: OwnedSemaphorePermit, watcher: Watcher) {
+    pub(super) fn start<I>(&self, stream: I, permit: OwnedSemaphorePermit, watcher: Watcher)
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let shared = Arc::clone(&self.shared);
         let activity = Arc::new(Activity::default());
         shared.parts.counters.connections.increment();
@@ -107,7 +109,7 @@ impl Connections {
     }
 
     /// Closes a connection for which there is no place.
-    pub(super) fn refuse(&self, stream: TcpStream) {
+    pub(super) fn refuse<I>(&self, stream: I) {
         self.shared.parts.counters.connections_refused.increment();
         drop(stream);
     }
@@ -133,11 +135,10 @@ fn http() -> auto::Builder<TokioExecutor> {
 
 impl Shared {
     /// Serves a connection until it ends.
-    async fn run(&self, stream: TcpStream, activity: Arc<Activity>, watcher: Watcher) {
-        // Answers are written whole; waiting for more to send would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
+    async fn run<I>(&self, stream: I, activity: Arc<Activity>, watcher: Watcher)
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let Some(tls) = &self.config.tls else {
             return self.speak_http(stream, None, activity, watcher).await;
         };

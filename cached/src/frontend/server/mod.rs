@@ -3,6 +3,7 @@
 mod activity;
 mod connection;
 mod io;
+mod listener;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::rest::App;
@@ -23,6 +23,8 @@ use crate::tasks::Tasks;
 use activity::Patience;
 use connection::Connections;
 use roster::Roster;
+
+pub use listener::Listener;
 
 /// Pause after the system refused a connection for lack of files or memory: others
 /// must close first, and asking at once would only burn a core.
@@ -74,8 +76,8 @@ pub struct ServerParts {
 /// [`ServerConfig::drain_timeout`], and cuts off what is left. Answers how many
 /// connections were cut off. Dropping the future closes the listener and cuts off
 /// every connection.
-pub async fn serve(
-    listener: TcpListener,
+pub async fn serve<L: Listener>(
+    mut listener: L,
     app: impl Into<App>,
     config: ServerConfig,
     parts: ServerParts,
@@ -105,7 +107,7 @@ pub async fn serve(
                 look = Box::pin(clock.sleep(patience.interval()));
                 continue;
             }
-            stream = accept(&listener, &clock) => stream,
+            stream = accept(&mut listener, &clock) => stream,
         };
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => connections.start(stream, place, graceful.watcher()),
@@ -140,11 +142,11 @@ impl Drop for CutWhenDropped {
 
 /// The next connection. Errors of single connections are passed over; lack of
 /// files or memory is waited out.
-async fn accept(listener: &TcpListener, clock: &Clock) -> TcpStream {
+async fn accept<L: Listener>(listener: &mut L, clock: &Clock) -> L::Stream {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(stream) => return stream,
             Err(error)
                 if matches!(
                     error.kind(),

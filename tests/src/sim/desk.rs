@@ -1,0 +1,339 @@
+//! A host beside the cluster, with a clear line to the registry: it watches what the
+//! cluster agrees on, and does what operators and bad luck do.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cached::registry::{Change, Range, Record, Registry, RegistryError};
+use cached_client::Admin;
+use cached_client::admin::{ApplyOptions, Control, PlanAsk};
+use cached_proto::operations::OperationRecord;
+use cached_proto::records::{MemberRecord, MemberState, PlanRecord};
+use cached_proto::registry_keys::{RegistryKey, RegistryKeys};
+use cached_proto::table::{Page, PageIndex, Row};
+use cached_proto::types::{Incarnation, MemberId, NodeName, SLOTS};
+use tokio::sync::Notify;
+
+use super::net;
+use super::scene::{Scene, now};
+use crate::history::Loss;
+
+/// How long after a change the desk may hear of it.
+const HEARSAY: u64 = 300_000;
+
+/// Who changes the cluster.
+const OPERATOR: &str = "operator@desk";
+
+/// How long an operator waits for an answer.
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the desk is told to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// End a member's lease, as an ailing etcd does.
+    EndLease(NodeName),
+    /// Plan and apply a change, as an operator does.
+    Change(PlanAsk),
+    /// Do this to the operation that is open, as an operator does.
+    Control(Control),
+}
+
+/// What the cluster agrees on, as the registry tells it.
+#[derive(Debug, Default)]
+struct Agreed {
+    members: BTreeMap<NodeName, (MemberRecord, i64)>,
+    plan: Option<PlanRecord>,
+    pages: BTreeMap<usize, (Page, i64)>,
+    operations: BTreeMap<String, OperationRecord>,
+}
+
+/// The desk. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Desk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    agreed: Mutex<Agreed>,
+    errands: Mutex<VecDeque<Errand>>,
+    called: Notify,
+    keys: RegistryKeys,
+}
+
+impl Desk {
+    /// Knows nothing yet.
+    pub fn new() -> Self {
+        Self(Arc::new(Inner {
+            agreed: Mutex::default(),
+            errands: Mutex::default(),
+            called: Notify::new(),
+            keys: RegistryKeys::new(&Scene::cluster()),
+        }))
+    }
+
+    /// It shall do this soon.
+    pub fn send(&self, errand: Errand) {
+        self.0.errands.lock().unwrap().push_back(errand);
+        self.0.called.notify_one();
+    }
+
+    /// What is not yet as it should be, once faults have stopped: rows that differ from
+    /// the plan or name nobody who lives.
+    pub fn unsettled(&self) -> Vec<String> {
+        let agreed = self.0.agreed.lock().unwrap();
+        let Some(plan) = &agreed.plan else {
+            return vec!["there is no plan".to_owned()];
+        };
+        let wanted = wanted(plan);
+        let mut found = Vec::new();
+        if let Some(id) = agreed.operation() {
+            found.push(format!("operation {id} is open"));
+        }
+        for slot in 0..SLOTS {
+            let Some(row) = agreed.row(slot) else {
+                found.push(format!("slot {slot} has no row"));
+                continue;
+            };
+            if !agreed.lives(&row.owner) {
+                found.push(format!(
+                    "slot {slot} belongs to {:?}, who is gone",
+                    row.owner
+                ));
+            } else if wanted[usize::from(slot)] != Some(&row.owner) {
+                let owner = wanted[usize::from(slot)];
+                found.push(format!(
+                    "slot {slot} belongs to {:?} and should to {owner:?}",
+                    row.owner
+                ));
+            }
+        }
+        found
+    }
+
+    /// Whether an operation is open.
+    pub fn is_operating(&self) -> bool {
+        self.0.agreed.lock().unwrap().operation().is_some()
+    }
+
+    /// The layout in force.
+    pub fn layout(&self) -> u64 {
+        let agreed = self.0.agreed.lock().unwrap();
+        agreed.plan.as_ref().map_or(0, |plan| plan.layout)
+    }
+
+    /// Runs on its host until the simulation ends.
+    pub async fn run(self, scene: Arc<Scene>) -> turmoil::Result {
+        let registry = net::registry();
+        tokio::spawn(self.clone().run_errands(scene.clone(), registry.clone()));
+        loop {
+            if let Err(error) = self.follow(&scene, &registry).await {
+                tracing::debug!(%error, "the desk follows anew");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn follow(&self, scene: &Scene, registry: &Registry) -> Result<(), RegistryError> {
+        let prefix = self.0.keys.prefix();
+        let snapshot = registry.read(Range::Prefix(prefix.into())).await?;
+        for record in snapshot.records {
+            self.take(scene, Change::Put(record));
+        }
+        let mut watch = registry.watch(prefix, snapshot.revision + 1).await?;
+        loop {
+            for change in watch.next().await?.changes {
+                self.take(scene, change);
+            }
+        }
+    }
+
+    fn take(&self, scene: &Scene, change: Change) {
+        let mut agreed = self.0.agreed.lock().unwrap();
+        match change {
+            Change::Put(record) => {
+                let key = self.0.keys.parse(record.key.as_bytes());
+                agreed.put(scene, key, &record);
+            }
+            Change::Deleted { key, .. } => match self.0.keys.parse(key.as_bytes()) {
+                Some(RegistryKey::Member(name)) => {
+                    tracing::info!(%name, "member key deleted");
+                    agreed.members.remove(&name);
+                }
+                Some(RegistryKey::Operation(id)) => {
+                    agreed.operations.remove(&id);
+                }
+                _ => {}
+            },
+        }
+    }
+
+    async fn control(&self, scene: &Scene, control: Control) -> Result<(), String> {
+        let open = self.0.agreed.lock().unwrap().operation();
+        let Some(id) = open else { return Ok(()) };
+        let admin = admin(scene)?;
+        let controlled = admin.control_operation(&id, control, OPERATOR);
+        controlled.await.map_err(text).map(|_| ())
+    }
+
+    async fn run_errands(self, scene: Arc<Scene>, registry: Registry) {
+        loop {
+            let errand = self.0.errands.lock().unwrap().pop_front();
+            let Some(errand) = errand else {
+                self.0.called.notified().await;
+                continue;
+            };
+            tracing::info!(?errand, "errand");
+            scene.trace(format!("{errand:?}"));
+            match errand {
+                Errand::Change(ask) => {
+                    let outcome = operate(&scene, &ask).await;
+                    tracing::info!(?outcome, "operated");
+                }
+                Errand::Control(control) => {
+                    let outcome = self.control(&scene, control).await;
+                    tracing::info!(?outcome, "controlled");
+                }
+                Errand::EndLease(name) => {
+                    let lease = {
+                        let agreed = self.0.agreed.lock().unwrap();
+                        agreed.members.get(&name).map(|(_, lease)| *lease)
+                    };
+                    if let Some(lease) = lease {
+                        let _ = registry.revoke(lease).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Asks one node after the other until one takes the change; why the last did not.
+async fn operate(scene: &Scene, ask: &PlanAsk) -> Result<(), String> {
+    let admin = admin(scene)?;
+    let plan = admin.plan(ask, OPERATOR).await.map_err(text)?.value;
+    if plan.id.is_empty() {
+        return Err(format!("{:?}", plan.checks));
+    }
+    let options = ApplyOptions::default();
+    let applied = admin.plan_apply(&plan.id, plan.base_layout, &options, OPERATOR);
+    applied.await.map_err(text).map(|_| ())
+}
+
+fn admin(scene: &Scene) -> Result<Admin, String> {
+    let options = net::connect_options();
+    Admin::new(options, &scene.addresses(), OPERATOR_PATIENCE).map_err(text)
+}
+
+fn text(error: cached_client::Error) -> String {
+    error.to_string()
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Who should own each slot.
+fn wanted(plan: &PlanRecord) -> Vec<Option<&MemberId>> {
+    let mut wanted = vec![None; usize::from(SLOTS)];
+    for run in &plan.runs {
+        let owner = plan
+            .members
+            .get(usize::from(run.2))
+            .map(|member| &member.id);
+        for slot in run.0..=run.1 {
+            wanted[usize::from(slot)] = owner;
+        }
+    }
+    wanted
+}
+
+impl Agreed {
+    fn row(&self, slot: u16) -> Option<&Row> {
+        let index = PageIndex::of(cached_proto::types::Slot::new(slot).ok()?).index();
+        let (page, _) = self.pages.get(&index)?;
+        page.rows.get(usize::from(slot) % page.rows.len())
+    }
+
+    fn lives(&self, id: &MemberId) -> bool {
+        let member = self.members.get(&id.name);
+        member
+            .is_some_and(|(record, _)| record.id.inc == id.inc && record.state != MemberState::Gone)
+    }
+
+    fn put(&mut self, scene: &Scene, key: Option<RegistryKey>, record: &Record) {
+        match key {
+            Some(RegistryKey::Member(name)) => {
+                if let Ok(member) = serde_json::from_slice::<MemberRecord>(&record.value) {
+                    tracing::info!(%name, state = %member.state, inc = %member.id.inc, "member");
+                    self.members.insert(name, (member, record.lease));
+                }
+            }
+            Some(RegistryKey::Plan) => match serde_json::from_slice(&record.value) {
+                Ok(plan) => {
+                    let plan: PlanRecord = plan;
+                    tracing::info!(layout = plan.layout, reason = plan.reason, "plan");
+                    self.plan = Some(plan);
+                }
+                Err(error) => scene.problem(format!("the plan cannot be read: {error}")),
+            },
+            Some(RegistryKey::Page(index)) => match serde_json::from_slice(&record.value) {
+                Ok(page) => self.put_page(scene, index, page, record.mod_revision),
+                Err(error) => scene.problem(format!("page {index} cannot be read: {error}")),
+            },
+            Some(RegistryKey::Operation(id)) => match serde_json::from_slice(&record.value) {
+                Ok(operation) => {
+                    let operation: OperationRecord = operation;
+                    tracing::info!(id, state = ?operation.state, kind = ?operation.kind, nodes = ?operation.nodes, reason = operation.reason, "operation");
+                    self.operations.insert(id, operation);
+                }
+                Err(error) => scene.problem(format!("operation {id} cannot be read: {error}")),
+            },
+            _ => {}
+        }
+    }
+
+    /// The operation that is open.
+    fn operation(&self) -> Option<String> {
+        let mut open = self
+            .operations
+            .values()
+            .filter(|operation| operation.state.is_open());
+        open.next().map(|operation| operation.id.clone())
+    }
+
+    fn put_page(&mut self, scene: &Scene, index: PageIndex, page: Page, revision: i64) {
+        let known = self.pages.get(&index.index());
+        if known.is_some_and(|(_, seen)| *seen >= revision) {
+            return;
+        }
+        let mut lost: BTreeSet<u16> = BTreeSet::new();
+        let mut from: BTreeSet<(NodeName, Incarnation)> = BTreeSet::new();
+        for (slot, row) in index.slots().zip(&page.rows) {
+            let Some((known, _)) = known else { break };
+            let before = &known.rows[usize::from(slot.number()) % known.rows.len()];
+            let changes = row.owner != before.owner;
+            if row.epoch < before.epoch || (changes && row.epoch == before.epoch) {
+                scene.problem(format!(
+                    "I2: the epoch of slot {slot} goes from {:?} to {:?}",
+                    before, row
+                ));
+            }
+            if changes && !self.lives(&before.owner) {
+                lost.insert(slot.number());
+                from.insert((before.owner.name.clone(), before.owner.inc));
+            }
+        }
+        if !lost.is_empty() {
+            let now = now();
+            scene.lose(Loss {
+                slots: Some(lost),
+                from: now.saturating_sub(HEARSAY),
+                to: now,
+                reason: format!("taken over from {from:?}"),
+            });
+        }
+        self.pages.insert(index.index(), (page, revision));
+    }
+}

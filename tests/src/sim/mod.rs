@@ -1,0 +1,122 @@
+//! The whole cluster in one thread, with a network, a clock and a registry that a seed
+//! drives: nodes are the daemon's own code, calls are real gRPC, the registry is the
+//! embedded one behind the real etcd client.
+//!
+//! One seed is one process, because the process's chance is fixed once. Reading order:
+//! `scene` (what hosts share), `hosts` (registry and nodes), `worker` (clients), `desk`
+//! (what the cluster agrees on), `director` (what goes wrong, and when), `meddler`
+//! (what is wrong with the registry), `verdict` (what must be true in the end).
+
+pub mod chance;
+mod desk;
+mod director;
+mod hosts;
+mod liar;
+mod meddler;
+mod net;
+mod panics;
+mod scene;
+mod verdict;
+mod worker;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use cached_proto::records::Mode;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use director::Director;
+use scene::{EPOCH_MS, Scene, Setting};
+
+/// How much is simulated.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// How long clients work and things go wrong, in simulated seconds.
+    pub seconds: u64,
+}
+
+/// What one seed came to.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// What it was like, for people.
+    pub setting: String,
+    /// Operations of clients.
+    pub operations: usize,
+    /// … of which so many were answered.
+    pub answered: usize,
+    /// What went wrong on purpose, in order.
+    pub events: Vec<String>,
+    /// The trace in one number.
+    pub trace: u64,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// Real time.
+    pub took: Duration,
+    /// What is not as it must be.
+    pub problems: Vec<String>,
+}
+
+impl Setting {
+    /// Draws one.
+    fn draw(seed: u64, size: Size) -> Self {
+        let mut chance = StdRng::seed_from_u64(seed);
+        Self {
+            seed,
+            nodes: chance.random_range(3..=5),
+            clients: chance.random_range(4..=8),
+            mode: if chance.random_bool(0.7) {
+                Mode::Strict
+            } else {
+                Mode::Available
+            },
+            retries: if chance.random_bool(0.7) { 0 } else { 2 },
+            join_delay: Duration::from_millis(chance.random_range(0..4_000)),
+            latency: Duration::from_millis(chance.random_range(2..=5)),
+            duration: Duration::from_secs(size.seconds),
+            pause: Duration::from_millis(chance.random_range(20..=60)),
+            keys: chance.random_range(20..=200),
+        }
+    }
+}
+
+/// Simulates one seed. Once in a process: see [`chance::fix`].
+pub fn run(seed: u64, size: Size) -> Report {
+    let began = Instant::now();
+    panics::watch();
+    chance::fix(seed);
+    let scene = Scene::new(Setting::draw(seed, size));
+    let mut sim = turmoil::Builder::new()
+        .rng_seed(seed)
+        .epoch(SystemTime::UNIX_EPOCH + Duration::from_millis(EPOCH_MS))
+        .simulation_duration(Duration::from_secs(3_600))
+        .tick_duration(Duration::from_millis(1))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(scene.setting.latency)
+        .tcp_capacity(1 << 16)
+        .enable_random_order()
+        .build();
+    let mut director = Director::new(scene.clone());
+    director.run(&mut sim);
+    let simulated = sim.elapsed();
+    // Before the hosts go: what they do on their way out is of no interest.
+    let trace = scene.traced().0;
+    drop(sim);
+    let ops = scene.history.ops();
+    let mut problems = scene.problems();
+    problems.extend(panics::seen());
+    problems.extend(verdict::on_history(&scene, &ops));
+    let answered = ops.iter().filter(|op| op.over() < u64::MAX).count();
+    Report {
+        seed,
+        setting: format!("{:?}", scene.setting),
+        operations: ops.len(),
+        answered,
+        events: director.events,
+        trace,
+        simulated,
+        took: began.elapsed(),
+        problems,
+    }
+}
