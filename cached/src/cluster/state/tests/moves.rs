@@ -210,8 +210,7 @@ fn only_an_open_operation_of_this_layout_moves_slots() {
     let left = slots.len();
     write_operation(&mut world, |op| op.state = OperationState::Paused);
     world.run(secs(0.1));
-    let told =
-        format!("{left} slots are still to be moved (operation {OPERATION}, which is paused)");
+    let told = format!("operation {OPERATION} (join) is paused: {left} slots left");
     assert!(world.problems(1).contains(&told), "{:?}", world.problems(1));
     write_operation(&mut world, |_| {});
     world.run_until(secs(2.0), settled);
