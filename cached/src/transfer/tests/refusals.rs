@@ -6,6 +6,7 @@ use cached_proto::types::{Epoch, GroupName};
 use super::super::order::MoveNews;
 use super::super::receiver::TURN_MAX;
 use super::world::{World, group, slot, world_member};
+use crate::clock::Clock;
 use crate::cluster::view::{ClusterView, FenceReason};
 use crate::store::GroupSettings;
 
@@ -119,11 +120,12 @@ async fn few_batches_come_in_at_a_time() {
         world.start_with(1 + u64::from(number), &[number], false);
         assert_eq!(world.n1.news().await, MoveNews::CaughtUp);
     }
-    let before = tokio::time::Instant::now();
+    let clock = Clock::tokio(0);
+    let before = clock.now();
     let (why, busy, full) = refusal(&mut world, 9).await;
     assert!(busy && !full, "{why}");
     assert!(why.contains("for 2s others were being received"), "{why}");
-    let waited = before.elapsed();
+    let waited = clock.now().since(before);
     assert!((TURN_MAX..TURN_MAX * 2).contains(&waited), "{waited:?}");
     world.n1.set(slot(0), "key1", b"serves").unwrap();
 }
