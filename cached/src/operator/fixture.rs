@@ -507,7 +507,7 @@ impl World {
 
     /// `name` is n1, or none for a gateway of the same cluster.
     pub(crate) fn with(name: Option<&str>, peers: FakePeers) -> Self {
-        let clock = Clock::system();
+        let clock = Clock::tokio(1_700_000_000_000);
         let tasks = Tasks::new();
         let (peers, cluster) = (Arc::new(peers), Arc::new(FakeCluster::default()));
         let (view, store) = (ViewCell::new(false), Arc::new(store()));

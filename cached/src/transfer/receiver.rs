@@ -23,7 +23,7 @@ const LEARN_MAX: Duration = Duration::from_millis(200);
 const LEARN_STEP: Duration = Duration::from_millis(20);
 /// How long an offer waits for its turn: less than its sender waits for an answer, and
 /// longer than a batch takes.
-const TURN_MAX: Duration = Duration::from_secs(2);
+pub(super) const TURN_MAX: Duration = Duration::from_secs(2);
 /// Changes that are taken in before other tasks get a turn.
 const APPLY_STEP: usize = 512;
 /// How late the planted fault R37 takes in what it has acknowledged.

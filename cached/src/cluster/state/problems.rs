@@ -91,9 +91,13 @@ impl State {
             let left: u32 = displaced.values().sum();
             let (id, kind, state) = (&open.id, open.kind.name(), open.state.name());
             let nodes: Vec<&str> = open.nodes.iter().map(NodeName::as_str).collect();
-            let nodes = nodes.join(", ");
+            // A rebalance is about nobody in particular.
+            let what = match nodes.is_empty() {
+                true => kind.to_owned(),
+                false => format!("{kind} {}", nodes.join(", ")),
+            };
             return Some(format!(
-                "operation {id} ({kind} {nodes}) is {state}: {left} slots left"
+                "operation {id} ({what}) is {state}: {left} slots left"
             ));
         }
         let living = displaced.iter();

@@ -307,6 +307,10 @@ async fn no_wake_is_lost() {
     let slot = slot(&key);
     let sealed = Arc::new(Barrier::new(2));
     let (other, begin) = (world.clone(), sealed.clone());
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it must run beside all tasks, and is joined at the end"
+    )]
     let unsealing = std::thread::spawn(move || {
         for round in 0..ROUNDS {
             begin.wait();

@@ -4,7 +4,9 @@ use cached_proto::operations::{IntentRecord, Want};
 use cached_proto::types::{Epoch, GroupName};
 
 use super::super::order::MoveNews;
+use super::super::receiver::TURN_MAX;
 use super::world::{World, group, slot, world_member};
+use crate::clock::Clock;
 use crate::cluster::view::{ClusterView, FenceReason};
 use crate::store::GroupSettings;
 
@@ -118,9 +120,32 @@ async fn few_batches_come_in_at_a_time() {
         world.start_with(1 + u64::from(number), &[number], false);
         assert_eq!(world.n1.news().await, MoveNews::CaughtUp);
     }
+    let clock = Clock::tokio(0);
+    let before = clock.now();
     let (why, busy, full) = refusal(&mut world, 9).await;
-    assert!(busy && !full && why.contains("2 batches"), "{why}");
+    assert!(busy && !full, "{why}");
+    assert!(why.contains("for 2s others were being received"), "{why}");
+    let waited = clock.now().since(before);
+    assert!((TURN_MAX..TURN_MAX * 2).contains(&waited), "{waited:?}");
     world.n1.set(slot(0), "key1", b"serves").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_that_waits_is_next_when_another_batch_ends() {
+    let mut world = World::new();
+    world.fill(10, 10);
+    let mut first = None;
+    for number in 2..4 {
+        let id = world.start_with(1 + u64::from(number), &[number], false);
+        first.get_or_insert(id);
+        assert_eq!(world.n1.news().await, MoveNews::CaughtUp);
+    }
+    world.start(9);
+    let early = tokio::time::timeout(TURN_MAX / 2, world.n1.news()).await;
+    assert!(early.is_err(), "both turns are taken: {early:?}");
+    let end = super::super::order::MoveEnd::Aborted("enough".to_owned());
+    world.n1.transfers.end(&first.unwrap(), end);
+    assert_eq!(world.n1.news().await, MoveNews::CaughtUp);
 }
 
 #[tokio::test(start_paused = true)]

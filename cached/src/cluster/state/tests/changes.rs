@@ -1,6 +1,8 @@
 //! Operators, crashes and newcomers at random, while slots move: once it is quiet, no
 //! change stays open, and everybody has what was asked for.
 
+use std::time::Duration;
+
 use cached_proto::operations::{OperationRecord, OperationState, Want};
 use cached_proto::records::Mode;
 use rand::rngs::StdRng;
@@ -8,7 +10,7 @@ use rand::{Rng, SeedableRng};
 
 use super::super::event::Event;
 use super::lifecycle::{cluster, config, secs};
-use super::operations::{carry_out, intent, operations, put, state_of};
+use super::operations::{intent, operations, put, state_of};
 use super::world::World;
 use crate::cluster::draft::{Ask, draft};
 
@@ -38,7 +40,7 @@ impl Changes {
             2 if living.len() > 3 => self.world.send(node, Event::Leave),
             3 | 4 => self.ask(node),
             5 => self.cancel(),
-            _ => carry_out(&mut self.world, 3000),
+            _ => self.world.run(secs(1.5)),
         }
         self.leave();
         let pause = self.rng.random_range(0.1..6.0);
@@ -98,8 +100,7 @@ impl Changes {
     /// Everything comes to rest, and is as it should be.
     fn rest(&mut self, seed: u64) {
         for _ in 0..40 {
-            self.world.run(secs(2.0));
-            carry_out(&mut self.world, usize::MAX);
+            self.world.run(secs(4.0));
             self.leave();
         }
         let living = self.living();
@@ -128,8 +129,11 @@ fn clusters_come_to_rest_after_any_changes() {
         .and_then(|n| n.parse().ok())
         .unwrap_or(2);
     for seed in 3000..3000 + seeds {
+        let mut world = cluster(Mode::Available, 4, seed);
+        // Changes meet slots on the move.
+        world.ledger.copying = Duration::from_millis(200);
         let mut changes = Changes {
-            world: cluster(Mode::Available, 4, seed),
+            world,
             rng: StdRng::seed_from_u64(seed),
             names: 4,
             number: 0,

@@ -31,7 +31,7 @@ const CALLS: [(&str, &str); 31] = [
     ("/cached.admin.v1.Admin/ListGroups", READER),
     ("/cached.admin.v1.Admin/ListOperations", READER),
     ("/cached.admin.v1.Admin/WatchOperations", READER),
-    ("/cached.admin.v1.Admin/Plan", READER),
+    ("/cached.admin.v1.Admin/Plan", ADMIN),
     ("/cached.admin.v1.Admin/AddBlacklist", ADMIN),
     ("/cached.admin.v1.Admin/RemoveBlacklist", ADMIN),
     ("/cached.admin.v1.Admin/CreateGroup", ADMIN),
