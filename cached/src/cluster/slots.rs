@@ -48,6 +48,7 @@ impl Opened {
             }
             return;
         }
+        self.purges.extend(store.close_slot(slot, epoch));
         store.open_slot(slot, epoch);
         if epoch > FIRST_EPOCH {
             shared.counters.slots_lost.increment();

@@ -166,9 +166,10 @@ impl MoveLog {
         self.queued() >= self.window.load(Ordering::Relaxed)
     }
 
-    /// Whether so much waits that not even uses are worth to be told.
+    /// Whether so much waits that uses are not worth to be told any more: long before
+    /// writers have to wait, or reads could keep them out.
     pub(crate) fn is_flooded(&self) -> bool {
-        self.queued() / 2 >= self.window.load(Ordering::Relaxed)
+        self.queued() >= self.window.load(Ordering::Relaxed) / 2
     }
 
     /// Narrows or widens the window for writers (R21).

@@ -68,9 +68,14 @@ impl Flow {
         }
     }
 
-    /// Whether one more message may be sent.
+    /// Whether one more message may be sent. Where writers are slowed down, what is under
+    /// way is bounded as what waits is: only both together say how far behind it is.
     pub(super) fn has_room(&self) -> bool {
-        self.in_flight < IN_FLIGHT_MAX
+        let bound = match self.throttled() {
+            true => self.window.max(WINDOW_MIN),
+            false => IN_FLIGHT_MAX,
+        };
+        self.in_flight < bound
     }
 
     /// A message of so many changes and so much weight is sent.
@@ -122,11 +127,14 @@ impl Flow {
 
     /// True once: when little enough is left for the first time.
     pub(super) fn catches_up(&mut self, queued: u64) -> bool {
-        let now_caught = !self.caught_up
-            && self.scanned.is_some()
-            && queued.saturating_add(self.in_flight) < LAG_MAX;
+        let now_caught = !self.caught_up && self.is_close(queued);
         self.caught_up |= now_caught;
         now_caught
+    }
+
+    /// Whether little enough is left now.
+    pub(super) fn is_close(&self, queued: u64) -> bool {
+        self.scanned.is_some() && queued.saturating_add(self.in_flight) < LAG_MAX
     }
 
     /// Whether it was told that little is left.
@@ -168,18 +176,32 @@ impl Flow {
                 "the receiver has taken nothing for {SILENCE_MAX:?}"
             ));
         }
-        if let Some(checks) = &mut self.scanned
-            && !self.caught_up
-            && now >= self.next_check
-        {
+        self.narrow(now, self.is_close(queued));
+        Ok(())
+    }
+
+    /// Makes the window narrower while it does not get close, and in the end shuts writers
+    /// out until it has: then it has an end, whatever is written.
+    fn narrow(&mut self, now: Moment, is_close: bool) {
+        let Some(checks) = &mut self.scanned else {
+            return;
+        };
+        if is_close {
+            *checks = 0;
+            if self.window == 0 {
+                self.window = WINDOW_MIN;
+            }
+        } else if now >= self.next_check {
             self.next_check = now + CHECK_EVERY;
             *checks += 1;
             if *checks >= CHECKS_MAX {
                 *checks = 0;
-                self.window = (self.window / 2).max(WINDOW_MIN);
+                self.window = match self.window / 2 {
+                    narrower if narrower >= WINDOW_MIN => narrower,
+                    _ => 0,
+                };
             }
         }
-        Ok(())
     }
 }
 

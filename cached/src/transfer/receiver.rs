@@ -24,6 +24,8 @@ const LEARN_STEP: Duration = Duration::from_millis(20);
 /// How long an offer waits for its turn: less than its sender waits for an answer, and
 /// longer than a batch takes.
 pub(super) const TURN_MAX: Duration = Duration::from_secs(2);
+/// Tries to reserve what is free, while others take it.
+const RESERVE_TRIES: u64 = 8;
 /// Changes that are taken in before other tasks get a turn.
 const APPLY_STEP: usize = 512;
 /// How late the planted fault R37 takes in what it has acknowledged.
@@ -50,7 +52,7 @@ struct Import {
     bytes: u64,
     skipped: u64,
     /// Its place among the batches that are received.
-    _turn: OwnedSemaphorePermit,
+    turn: Option<OwnedSemaphorePermit>,
     /// With the planted fault R37: what was acknowledged and not taken in.
     held_back: Vec<(ContainerId, Change)>,
 }
@@ -66,8 +68,8 @@ impl Receiver {
         let stop = self.stop.clone();
         let first = tokio::select! {
             biased;
-            first = messages.next() => first,
             () = stop.stopped() => return,
+            first = messages.next() => first,
         };
         let import = match first {
             Some(ToReceiver::Offer(sender, offer)) if sender == self.from => {
@@ -86,8 +88,8 @@ impl Receiver {
         loop {
             let message = tokio::select! {
                 biased;
-                message = messages.next() => message,
                 () = stop.stopped() => break,
+                message = messages.next() => message,
             };
             let Some(message) = message else { break };
             match self.take(&mut import, message).await {
@@ -155,7 +157,7 @@ impl Receiver {
             changes: 0,
             bytes: 0,
             skipped: 0,
-            _turn: turn,
+            turn: Some(turn),
             held_back: Vec::new(),
         })
     }
@@ -166,6 +168,7 @@ impl Receiver {
         let turn = self.shared.imports.clone().acquire_owned();
         let turn = tokio::select! {
             biased;
+            () = self.stop.stopped() => None,
             turn = turn => turn.ok(),
             () = self.shared.parts.clock.sleep(TURN_MAX) => None,
         };
@@ -241,8 +244,7 @@ impl Receiver {
     async fn take_changes(&self, import: &mut Import, changes: Changes) -> Result<(), Refusal> {
         crash_point("mid-copy");
         let groups = self.groups(&changes.groups).await?;
-        let number = import.slots.len();
-        if !self.shared.stagings.lock().holds(import.id, number) {
+        if !self.is_staged(import) {
             return Err(overtaken());
         }
         let mut grown: BTreeMap<Slot, u64> = BTreeMap::new();
@@ -263,6 +265,12 @@ impl Receiver {
             stagings.grow(import.id, slot, bytes);
         }
         Ok(())
+    }
+
+    /// Whether nothing newer has taken the batch's place.
+    fn is_staged(&self, import: &Import) -> bool {
+        let slots = import.slots.len();
+        self.shared.stagings.lock().holds(import.id, slots)
     }
 
     /// Takes one change in; answers the bytes that it brought.
@@ -291,6 +299,7 @@ impl Receiver {
                 import.skipped += 1;
                 Ok(0)
             }
+            Applied::No if !self.is_staged(import) => Err(overtaken()),
             Applied::No => {
                 let why = format!("there is no memory for {charge} bytes more of slot {slot}");
                 Err((Declined::OverCapacity, why))
@@ -321,6 +330,8 @@ impl Receiver {
             return Err(overtaken());
         }
         // Nothing more comes: what was reserved beyond it is free.
+        // Nor does it stand in the way of others, however long its commit is in doubt.
+        import.turn = None;
         let rest = std::mem::take(&mut import.reserved);
         self.shared.parts.store.give_back(rest);
         self.answer(ToSender::Sealed(sums)).await;
@@ -388,20 +399,23 @@ fn overtaken() -> Refusal {
 /// dropped. What comes later counts from the first batch on: if it will not fit, every
 /// batch gives its coldest, instead of the last ones everything.
 fn reserve(store: &Store, offer: &Offer) -> Result<u64, Refusal> {
-    let free = store.memory_bytes().saturating_sub(store.used_bytes());
-    let all_fits = !offer.shed || offer.bytes_planned <= free;
-    if all_fits && store.reserve(offer.bytes) {
+    let free = || store.memory_bytes().saturating_sub(store.used_bytes());
+    if (!offer.shed || offer.bytes_planned <= free()) && store.reserve(offer.bytes) {
         return Ok(offer.bytes);
     }
-    let granted = welcome::share(offer, free);
-    match granted {
-        Some(granted) if store.reserve(granted) => Ok(granted),
-        Some(_) => Ok(0),
-        None => {
+    // Others take memory meanwhile: a little less is left each time.
+    for part in (0..RESERVE_TRIES).rev() {
+        let free = free();
+        let Some(granted) = welcome::share(offer, free) else {
             let why = format!("{} bytes are needed, {free} are free", offer.bytes);
-            Err((Declined::OverCapacity, why))
+            return Err((Declined::OverCapacity, why));
+        };
+        let granted = granted / RESERVE_TRIES * (part + 1);
+        if store.reserve(granted) {
+            return Ok(granted);
         }
     }
+    Ok(0)
 }
 
 impl Transfers {

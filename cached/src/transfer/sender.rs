@@ -26,6 +26,8 @@ use crate::tasks::Stop;
 const OFFER_MAX: Duration = Duration::from_secs(3);
 /// How long a seal may last before both ends are seen to hold the same.
 const SEAL_MAX: Duration = Duration::from_secs(1);
+/// How long a batch that shall be sealed may be too far behind for it.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// How long to wait for the receiver to take note of the end.
 const DONE_MAX: Duration = Duration::from_secs(1);
 /// Weight that is scanned under one hold of a shard's lock.
@@ -254,18 +256,35 @@ impl Sender {
 
     /// Sends what is there and what changes, until the cluster's state wants a seal.
     async fn copy(&mut self, stream: &mut MoveStream) -> Result<(), Over> {
+        let mut wanted_since = None;
         loop {
             self.scan();
             let (now, queued) = (self.shared.parts.clock.now(), self.log.queued());
             self.flow.check(now, queued).map_err(failed)?;
-            self.log.set_window(self.flow.window());
+            self.widen(queued);
             if self.flow.catches_up(queued) {
                 self.tell(MoveNews::CaughtUp).await;
             }
             if self.flow.has_caught_up() && self.batch.seal_wanted() {
-                return Ok(());
+                if self.flow.is_close(queued) {
+                    return Ok(());
+                }
+                let since = *wanted_since.get_or_insert(now);
+                if now.since(since) > CLOSE_MAX {
+                    let why = format!("more than can be sealed was under way for {CLOSE_MAX:?}");
+                    return Err(failed(why));
+                }
             }
             self.step(stream, false).await?;
+        }
+    }
+
+    /// Tells the log its window, and writers that there is room again.
+    fn widen(&self, queued: u64) {
+        let was_full = self.log.is_full();
+        self.log.set_window(self.flow.window());
+        if was_full && queued < self.flow.window() {
+            self.shared.parts.parking.wake();
         }
     }
 

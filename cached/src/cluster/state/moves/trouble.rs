@@ -88,17 +88,21 @@ impl State {
             next_try: now,
             pause: Duration::ZERO,
         });
+        if kind == Kind::Busy {
+            // Everyday's business where several send to one.
+            trouble.next_try = now + jitter;
+            return;
+        }
         trouble.tries += 1;
         trouble.last_error.clone_from(&why);
         let pause = match kind {
-            Kind::Busy => jitter,
             Kind::OverCapacity => trouble.longer(NO_ROOM_PAUSES),
-            Kind::Other => trouble.longer(PAUSES),
+            Kind::Busy | Kind::Other => trouble.longer(PAUSES),
         };
         trouble.next_try = now + pause;
         let tries = trouble.tries;
-        // Busy receivers are everyday's business, and the rest is told ever more seldom.
-        if kind != Kind::Busy && tries.is_power_of_two() {
+        // Told ever more seldom.
+        if tries.is_power_of_two() {
             let (slots, page) = (going.slots.len(), id.page);
             let text = format!(
                 "{slots} slots of page {page} did not go to {to} (try {tries} in a row): {why}"
