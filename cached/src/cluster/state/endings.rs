@@ -82,9 +82,18 @@ impl State {
         let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) else {
             return false;
         };
+        let operations = self.mirror.operations.values();
+        let operations = operations.filter_map(|operation| operation.record.as_ref());
+        let newest = operations.max_by_key(|held| held.value.layout);
+        let ended_early = newest.is_some_and(|held| {
+            let state = held.value.state;
+            matches!(state, OperationState::Cancelled | OperationState::Failed)
+        });
+        if !ended_early || self.misplaced() == 0 || self.mirror.open_operation().is_some() {
+            return false;
+        }
         let targets = targets(&plan.assignment);
-        let all_live = targets.iter().all(|id| self.mirror.living(id).is_some());
-        if self.misplaced() == 0 || self.mirror.open_operation().is_some() || !all_live {
+        if !targets.iter().all(|id| self.mirror.living(id).is_some()) {
             return false;
         }
         let nobody = BTreeSet::new();
