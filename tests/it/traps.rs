@@ -1,21 +1,17 @@
 //! Traps that other caches fell into while their entries moved, each as a test: orders of
 //! requests and moves that lose, revive or repeat something.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cached_client::operation::{Condition, Operation, Reply};
 use cached_client::types::{Key, Version};
+use cached_proto::pb::cached::admin::v1::StatsRequest;
 use cached_proto::pb::cached::admin::v1::admin_client::AdminClient;
-use cached_proto::pb::cached::admin::v1::{OperationControl, StatsRequest};
 use cached_tests::clients::{AnyClient, Rest};
 use cached_tests::cluster::{Setup, TestCluster};
-use cached_tests::load::LoadOptions;
 use cached_tests::operations::drain;
 use cached_tests::origin::Origin;
-use cached_tests::story::{
-    FLAGS, SETTLED_MAX, SLOW, Story, assert_only_lost, rows_of, slot, slots,
-};
+use cached_tests::story::{FLAGS, SETTLED_MAX, SLOW, Story, rows_of, slot};
 use cached_tests::{etcd, wait};
 
 fn key(number: usize) -> Key {

@@ -22,11 +22,9 @@ async fn a_cancelled_and_restarted_move_does_not_purge_the_new_run() {
     let mut story = Story::start(3, Setup::default()).await;
     story.load.begin("again and again");
     for _ in 0..4 {
-        let id = story
-            .operator
-            .start_with(drain(&["n3"]), SLOW)
-            .await
-            .unwrap();
+        // A batch that was sealed when the last run ended may change the layout once more.
+        let again = async || story.operator.start_with(drain(&["n3"]), SLOW).await;
+        let id = wait::until("it begins anew", SETTLED_MAX, again).await;
         let left = story.operator.moved(&id, 1, SETTLED_MAX).await;
         assert_eq!(left.state, "running", "{left:?}");
         story
@@ -36,10 +34,9 @@ async fn a_cancelled_and_restarted_move_does_not_purge_the_new_run() {
             .unwrap();
         story.operator.over(&id, SETTLED_MAX).await;
     }
-    story
-        .operator
-        .done(&story.operator.drain(&["n3"]).await.unwrap(), SETTLED_MAX)
-        .await;
+    let again = async || story.operator.drain(&["n3"]).await;
+    let id = wait::until("it begins anew", SETTLED_MAX, again).await;
+    story.operator.done(&id, SETTLED_MAX).await;
     assert_eq!(slots(&story.cluster.gateway.url()).await["n3"], 0);
     story.settle().await.1.assert_clean();
 }

@@ -76,8 +76,13 @@ impl Operator {
             by: "test".to_owned(),
             ..ApplyPlanRequest::default()
         };
-        self.admin.clone().apply_plan(apply).await?;
-        Ok(plan.id)
+        let applied = self.admin.clone().apply_plan(apply).await?.into_inner();
+        match applied.operation {
+            Some(operation) if operation.state == "refused" => {
+                Err(Status::aborted(operation.reason))
+            }
+            _ => Ok(plan.id),
+        }
     }
 
     /// Drains members.

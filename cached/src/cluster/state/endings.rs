@@ -75,6 +75,46 @@ impl State {
         true
     }
 
+    /// Plans that slots stay where they are when no operation is open that would move them:
+    /// a batch that was sealed when its operation was ended is moved all the same, and the
+    /// plan of that end does not know.
+    pub(super) fn keep_stragglers(&mut self) -> bool {
+        let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) else {
+            return false;
+        };
+        let operations = self.mirror.operations.values();
+        let operations = operations.filter_map(|operation| operation.record.as_ref());
+        let newest = operations.max_by_key(|held| held.value.layout);
+        let ended_early = newest.is_some_and(|held| {
+            let state = held.value.state;
+            matches!(state, OperationState::Cancelled | OperationState::Failed)
+        });
+        if !ended_early || self.misplaced() == 0 || self.mirror.open_operation().is_some() {
+            return false;
+        }
+        let targets = targets(&plan.assignment);
+        if !targets.iter().all(|id| self.mirror.living(id).is_some()) {
+            return false;
+        }
+        let nobody = BTreeSet::new();
+        let current = self.current(&nobody);
+        if !self.unsettled(&current) {
+            return false;
+        }
+        let Some(mut members) = self.roster(&nobody, &|_| false, &BTreeMap::new()) else {
+            return false;
+        };
+        if !can_own(&members) {
+            members.iter_mut().for_each(|member| member.weight = 1);
+        }
+        let why = "slots had moved when an operation was ended".to_owned();
+        let Some(planned) = self.draft(&current, &members, Movement::OrphansOnly, why) else {
+            return false;
+        };
+        self.write_plan(Purpose::Plan, planned.record, Beside::default());
+        true
+    }
+
     /// What members shall do when an operation is ended: those that own slots serve on,
     /// those that were to get their first ones wait until they are asked for.
     fn taken_back(&self, operation: &OperationRecord) -> BTreeMap<NodeName, Option<IntentRecord>> {

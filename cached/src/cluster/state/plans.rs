@@ -76,7 +76,7 @@ impl State {
     }
 
     /// Whether slots of living owners are not where the plan wants them.
-    fn unsettled(&self, current: &Current) -> bool {
+    pub(super) fn unsettled(&self, current: &Current) -> bool {
         let Some(plan) = &self.mirror.plan else {
             return false;
         };
