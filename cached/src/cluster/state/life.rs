@@ -134,15 +134,8 @@ impl State {
     }
 
     pub(super) fn step_life(&mut self, now: Moment) {
-        if !self.life.checking && self.life.check_at <= now && !self.leaving() {
-            self.life.checking = true;
-            self.life.check_floor = self.mirror.complete_to;
-            self.life.check_at = now + self.config.self_check;
-            let key = match &self.me {
-                Some(me) => self.member_key(&me.name),
-                None => self.mirror.keys.key(&RegistryKey::Meta),
-            };
-            self.effects.push(Effect::SelfCheck { key });
+        if self.life.check_at <= now {
+            self.check_now(now);
         }
         match self.life.standing {
             Standing::Registered { lease, .. } if self.life.heartbeat_at <= now => {
@@ -163,6 +156,21 @@ impl State {
         }
         self.say_state();
         self.say_leave();
+    }
+
+    /// Begins a self-check, unless one is under way.
+    pub(super) fn check_now(&mut self, now: Moment) {
+        if self.life.checking || self.leaving() {
+            return;
+        }
+        self.life.checking = true;
+        self.life.check_floor = self.mirror.complete_to;
+        self.life.check_at = now + self.config.self_check;
+        let key = match &self.me {
+            Some(me) => self.member_key(&me.name),
+            None => self.mirror.keys.key(&RegistryKey::Meta),
+        };
+        self.effects.push(Effect::SelfCheck { key });
     }
 
     fn register(&mut self) {

@@ -72,11 +72,6 @@ impl Stamps {
     pub(crate) fn pass(&mut self, stamp: u64) {
         self.last = self.last.max(stamp);
     }
-
-    /// The clock as the newest use showed it.
-    pub(crate) fn clock(&self) -> WallMs {
-        WallMs(self.last >> Self::COUNT_BITS)
-    }
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl State {
             self.effects.push(Effect::EndMove { id, end });
             wake = true;
         }
-        self.seal_next();
+        self.seal_next(now);
         self.start_moves(now);
         self.order_rate();
         if wake {
@@ -274,8 +274,8 @@ impl State {
 
     /// Seals the next batch that has caught up: one at a time, so that a registry that
     /// stalls leaves little in doubt, and only while it is quick (R45).
-    fn seal_next(&mut self) {
-        if !self.may_seal() || self.moves.running.values().any(Move::is_sealed) {
+    fn seal_next(&mut self, now: Moment) {
+        if self.moves.running.values().any(Move::is_sealed) {
             return;
         }
         let mut waiting: Vec<(Moment, &MoveId)> = Vec::new();
@@ -287,6 +287,11 @@ impl State {
         let Some((_, id)) = waiting.into_iter().min() else {
             return;
         };
+        if !self.may_seal() {
+            // One slow answer is no verdict: it is asked again at once, and not only when
+            // the next self-check is due.
+            return self.check_now(now);
+        }
         let id = id.clone();
         if let Some(going) = self.moves.running.get_mut(&id) {
             going.stage = Stage::Sealing;
