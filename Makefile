@@ -1,5 +1,5 @@
 # What people and CI type. Anything with an `if` lives in tools/.
-.PHONY: run test sim lint docs bench compose-test clean
+.PHONY: run test sim lint docs bench bench-moves compose-test clean
 
 # A cluster of three nodes in one process, REST on :9999. Nothing but protoc is needed.
 run:
@@ -30,6 +30,11 @@ docs:
 bench:
 	@tools/need cc protoc etcd wrk h2load
 	@tools/bench
+
+# The tables on moving slots of docs/benchmarks.md; ARGS=--quick for a look.
+bench-moves:
+	@tools/need cc protoc etcd
+	@tools/bench-moves $(ARGS)
 
 # docker compose: up, the quick start, one container killed.
 compose-test:

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::faults;
+
 /// A point on the monotonic clock, in microseconds since an arbitrary start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
@@ -60,7 +62,7 @@ impl Clock {
     pub fn system() -> Self {
         Self {
             source: Source::System,
-            wall_offset_ms: 0,
+            wall_offset_ms: faults::wall_offset_ms(),
         }
     }
 

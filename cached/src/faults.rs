@@ -45,6 +45,20 @@ pub const fn planted(_: Fault) -> bool {
     false
 }
 
+/// How far off the wall clock of this process is, in milliseconds: what
+/// `CACHED_WALL_OFFSET_MS` says.
+#[cfg(feature = "faults")]
+pub fn wall_offset_ms() -> i64 {
+    let text = std::env::var("CACHED_WALL_OFFSET_MS").ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Not at all.
+#[cfg(not(feature = "faults"))]
+pub const fn wall_offset_ms() -> i64 {
+    0
+}
+
 /// Ends the process as `kill -9` would, if `CACHED_CRASH_AT` names this point; with
 /// `name:3` at the third time.
 #[cfg(feature = "faults")]

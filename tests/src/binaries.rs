@@ -24,11 +24,18 @@ fn folder() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
+/// Builds them, or takes those in `CACHED_PROGRAMS` as they are.
 fn build() -> PathBuf {
+    if let Some(folder) = std::env::var_os("CACHED_PROGRAMS") {
+        return folder.into();
+    }
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--bins", "--examples"]);
     cargo.args(["-p", "cached", "-p", "cachectl", "-p", "cached-examples"]);
-    if !cfg!(debug_assertions) {
+    if cfg!(debug_assertions) {
+        // Crash points and known faults, which no release has.
+        cargo.args(["--features", "cached/faults"]);
+    } else {
         cargo.arg("--release");
     }
     let status = cargo
@@ -36,10 +43,9 @@ fn build() -> PathBuf {
         .status()
         .expect("cargo runs");
     assert!(status.success(), "the programs under test do not build");
-    // target/debug/deps/it-… -> target/debug
-    let test = std::env::current_exe().expect("a test knows its own path");
-    test.parent()
-        .and_then(|deps| deps.parent())
-        .expect("tests lie in target/…/deps")
-        .to_owned()
+    // target/debug/deps/it-… or target/debug/move_load -> target/debug
+    let path = std::env::current_exe().expect("a test knows its own path");
+    let folder = path.parent().expect("programs lie in folders");
+    let above = folder.parent().filter(|_| folder.ends_with("deps"));
+    above.unwrap_or(folder).to_owned()
 }

@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 use crate::binaries;
 use crate::clients::{AnyClient, Grpc, Rest, get};
+use crate::command::{Ran, cachectl};
 use crate::etcd::Etcd;
+use crate::operations::Operator;
 use crate::process::Process;
 use crate::wait;
 
@@ -56,6 +58,8 @@ pub struct Setup {
     pub flags: Vec<String>,
     /// More flags of the nodes alone.
     pub node_flags: Vec<String>,
+    /// Environment variables of single nodes, at their first start: node, name, value.
+    pub environment: Vec<(String, String, String)>,
 }
 
 impl Setup {
@@ -64,7 +68,7 @@ impl Setup {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         Self {
             flags,
-            node_flags: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -74,43 +78,95 @@ impl Setup {
             .extend(flags.iter().map(|flag| (*flag).to_owned()));
         self
     }
+
+    /// More flags of the nodes, `--name value` each, but for those that they have.
+    pub fn or_else(mut self, flags: &[&str]) -> Self {
+        for pair in flags.chunks(2) {
+            if !self.node_flags.iter().any(|flag| flag == pair[0]) {
+                self.node_flags
+                    .extend(pair.iter().map(|word| (*word).to_owned()));
+            }
+        }
+        self
+    }
+
+    /// The node of that name ends as `kill -9` would, at this point of its life:
+    /// `name`, or `name:3` for the third time that it gets there.
+    pub fn crash(mut self, node: &str, point: &str) -> Self {
+        let entry = (node, "CACHED_CRASH_AT", point);
+        self.environment
+            .push((entry.0.into(), entry.1.into(), entry.2.into()));
+        self
+    }
+
+    fn environment_of(&self, node: &str) -> Vec<(String, String)> {
+        let own = self.environment.iter().filter(|(name, ..)| name == node);
+        own.map(|(_, name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
 }
 
 impl TestCluster {
     /// `count` nodes that wait for each other, and a gateway; returns when every
     /// slot is served.
     pub async fn start(count: usize, setup: Setup) -> Self {
+        let cluster = Self::start_unwatched(count, setup).await;
+        cluster.all_served(count).await;
+        cluster
+    }
+
+    /// The same, without waiting for slots: for clusters that answer only those who have a
+    /// token.
+    pub async fn start_unwatched(count: usize, setup: Setup) -> Self {
         let etcd = Etcd::start().await;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut nodes = Vec::new();
         for number in 1..=count {
             let mut arguments = node_arguments(&format!("n{number}"), &etcd, &setup);
             arguments.extend(["--expect".to_owned(), count.to_string()]);
-            nodes.push(launch(&folder, &format!("n{number}"), arguments, 0));
+            let name = format!("n{number}");
+            let environment = setup.environment_of(&name);
+            nodes.push(launch(&folder, &name, arguments, 0, &environment));
         }
         let mut arguments = vec!["--api".to_owned(), "--etcd".to_owned(), etcd.endpoint()];
         arguments.extend(setup.flags.clone());
-        let mut gateway = launch(&folder, "gateway", arguments, 0);
+        let mut gateway = launch(&folder, "gateway", arguments, 0, &[]);
         for node in nodes.iter_mut().chain([&mut gateway]) {
             node.address = node.process.listening().await;
         }
-        let cluster = Self {
+        Self {
             etcd,
             nodes,
             gateway,
             folder,
-        };
-        cluster.all_served(count).await;
-        cluster
+        }
     }
 
     /// Starts one more node, which waits for slots.
     pub async fn add(&mut self, name: &str, setup: &Setup) -> &mut Node {
         let arguments = node_arguments(name, &self.etcd, setup);
-        let mut node = launch(&self.folder, name, arguments, 0);
+        let environment = setup.environment_of(name);
+        let mut node = launch(&self.folder, name, arguments, 0, &environment);
         node.address = node.process.listening().await;
         self.nodes.push(node);
         self.nodes.last_mut().expect("just pushed")
+    }
+
+    /// The node of that name that was started last.
+    pub fn node(&mut self, name: &str) -> &mut Node {
+        let found = self.nodes.iter_mut().rev().find(|node| node.name == name);
+        found.unwrap_or_else(|| panic!("no node {name}"))
+    }
+
+    /// Runs `cachectl` against the gateway.
+    pub async fn cachectl(&self, line: &str) -> Ran {
+        let url = self.gateway.url();
+        cachectl(&["--endpoint", &url], line).run().await
+    }
+
+    /// An operator at the gateway.
+    pub fn operator(&self) -> Operator {
+        Operator::new(&self.gateway.url())
     }
 
     /// Starts a node again that was killed, with its old flags and its old port.
@@ -121,7 +177,7 @@ impl TestCluster {
             node.arguments.clone(),
             node.address.port(),
         );
-        let mut node = launch(&self.folder, &name, arguments, port);
+        let mut node = launch(&self.folder, &name, arguments, port, &[]);
         node.address = node.process.listening().await;
         self.nodes[index] = node;
     }
@@ -194,14 +250,20 @@ fn node_arguments(name: &str, etcd: &Etcd, setup: &Setup) -> Vec<String> {
     arguments
 }
 
-fn launch(folder: &TempDir, name: &str, arguments: Vec<String>, port: u16) -> Node {
+fn launch(
+    folder: &TempDir,
+    name: &str,
+    arguments: Vec<String>,
+    port: u16,
+    environment: &[(String, String)],
+) -> Node {
     let mut all = arguments.clone();
     all.extend(["--port".to_owned(), port.to_string()]);
     let log: PathBuf = (0..)
         .map(|number| folder.path().join(format!("{name}.{number}.log")))
         .find(|path| !path.exists())
         .expect("there is always another number");
-    let process = Process::start(&binaries::cached(), &all, &log);
+    let process = Process::start_with(&binaries::cached(), &all, environment, &log);
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     Node {
         name: name.to_owned(),

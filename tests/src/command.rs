@@ -9,8 +9,9 @@ use tokio::process::Command;
 
 use crate::binaries;
 
-/// How long a program may take: it asks a cluster a few questions, or is refused.
-const END_MAX: Duration = Duration::from_secs(60);
+/// How long a program may take: most ask a cluster a few questions, some look on while
+/// slots move on a busy machine.
+const END_MAX: Duration = Duration::from_secs(200);
 
 /// What a program came to.
 #[derive(Clone, Debug)]

@@ -12,10 +12,11 @@ use crate::wait;
 /// Where distributions put it, besides PATH.
 const PLACES: [&str; 3] = ["/usr/bin/etcd", "/usr/local/bin/etcd", "/usr/sbin/etcd"];
 
-/// One etcd server on loopback with a data folder of its own.
+/// One etcd server with a data folder of its own.
 #[derive(Debug)]
 pub struct Etcd {
     process: Process,
+    host: String,
     client_port: u16,
     peer_port: u16,
     folder: TempDir,
@@ -48,16 +49,22 @@ pub fn is_there() -> bool {
 }
 
 impl Etcd {
-    /// Starts a server and waits until it answers.
+    /// Starts a server on loopback and waits until it answers.
     pub async fn start() -> Self {
+        Self::start_on("127.0.0.1").await
+    }
+
+    /// The same on an address of this machine.
+    pub async fn start_on(host: &str) -> Self {
         // etcd takes no port 0, so two free ones are found, and may be lost to
         // somebody else before etcd binds them: then it ends, and we try others.
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let (client_port, peer_port) = (free_port(), free_port());
-            let process = launch(&folder, client_port, peer_port);
+            let (client_port, peer_port) = (free_port(host), free_port(host));
+            let process = launch(&folder, host, client_port, peer_port);
             let mut etcd = Self {
                 process,
+                host: host.to_owned(),
                 client_port,
                 peer_port,
                 folder,
@@ -71,7 +78,7 @@ impl Etcd {
 
     /// `host:port` for clients.
     pub fn endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.client_port)
+        format!("{}:{}", self.host, self.client_port)
     }
 
     /// Stands still; connections stay open.
@@ -91,7 +98,7 @@ impl Etcd {
 
     /// Starts it again on the same ports and data.
     pub async fn restart(&mut self) {
-        self.process = launch(&self.folder, self.client_port, self.peer_port);
+        self.process = launch(&self.folder, &self.host, self.client_port, self.peer_port);
         assert!(
             self.answers().await,
             "etcd does not come back:\n{}",
@@ -127,9 +134,9 @@ impl Etcd {
     }
 }
 
-fn launch(folder: &TempDir, client_port: u16, peer_port: u16) -> Process {
-    let client = format!("http://127.0.0.1:{client_port}");
-    let peer = format!("http://127.0.0.1:{peer_port}");
+fn launch(folder: &TempDir, host: &str, client_port: u16, peer_port: u16) -> Process {
+    let client = format!("http://{host}:{client_port}");
+    let peer = format!("http://{host}:{peer_port}");
     let arguments = [
         "--name=test".to_owned(),
         format!("--data-dir={}", folder.path().join("data").display()),
@@ -143,8 +150,8 @@ fn launch(folder: &TempDir, client_port: u16, peer_port: u16) -> Process {
     Process::start(&program, &arguments, &folder.path().join("etcd.log"))
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+fn free_port(host: &str) -> u16 {
+    let listener = TcpListener::bind((host, 0)).expect("the address has a free port");
     listener
         .local_addr()
         .expect("a bound socket has an address")

@@ -23,6 +23,16 @@ pub struct Process {
 impl Process {
     /// Starts a program; what it says goes to `log`.
     pub fn start(program: &Path, arguments: &[String], log: &Path) -> Self {
+        Self::start_with(program, arguments, &[], log)
+    }
+
+    /// The same, with more environment variables.
+    pub fn start_with(
+        program: &Path,
+        arguments: &[String],
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> Self {
         let file = File::create(log).expect("the log file can be made");
         let child = Command::new(program)
             .args(arguments)
@@ -31,6 +41,7 @@ impl Process {
                 std::env::var("CACHED_TEST_LOG").unwrap_or("info".into()),
             )
             .env("NO_COLOR", "1")
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a file can be shared"))
             .stderr(file)
@@ -83,6 +94,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// SIGINT: what Ctrl-C sends.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     /// SIGHUP: asks it to read its files again.
     pub fn hang_up(&self) {
         self.signal(Signal::HUP);
@@ -98,6 +114,11 @@ impl Process {
     pub fn resume(&mut self) {
         self.signal(Signal::CONT);
         self.stopped = false;
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
     /// Waits for the end.

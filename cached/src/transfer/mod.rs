@@ -29,7 +29,7 @@ use cached_proto::types::{Epoch, MemberId, NodeName, Slot};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::clock::{Clock, Moment};
@@ -96,6 +96,8 @@ pub struct Transfers {
     meters: Mutex<BTreeMap<NodeName, Meter>>,
     /// What came in.
     stagings: Mutex<Stagings>,
+    /// Places for batches that are received: they come to their turn in order.
+    imports: Arc<Semaphore>,
 }
 
 /// What this node is sending to one receiver, for people.
@@ -131,6 +133,10 @@ pub struct SendingBatch {
 /// Entries that are linked or freed under one hold of a shard's lock.
 const STEP_ENTRIES: usize = 1000;
 
+/// Batches that are received at a time: each needs memory for what is under way, and
+/// time of the shards.
+const IMPORTS_MAX: usize = 2;
+
 /// Answers that wait for the connection.
 const ANSWERS_MAX: usize = 16;
 
@@ -145,6 +151,7 @@ impl Transfers {
             throttle: Mutex::new(Throttle::new()),
             meters: Mutex::default(),
             stagings: Mutex::default(),
+            imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
         };
         (Arc::new(transfers), news)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cached_proto::types::{GroupName, MemberId, Slot};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::messages::{Changes, Declined, Offer, ToReceiver, ToSender, group_of};
 use super::stagings::{Dropped, ImportId};
@@ -21,6 +21,9 @@ use crate::tasks::Stop;
 const LEARN_MAX: Duration = Duration::from_millis(200);
 /// How often to look whether a group is there.
 const LEARN_STEP: Duration = Duration::from_millis(20);
+/// How long an offer waits for its turn: less than its sender waits for an answer, and
+/// longer than a batch takes.
+const TURN_MAX: Duration = Duration::from_secs(2);
 /// Changes that are taken in before other tasks get a turn.
 const APPLY_STEP: usize = 512;
 /// How late the planted fault R37 takes in what it has acknowledged.
@@ -46,6 +49,8 @@ struct Import {
     changes: u64,
     bytes: u64,
     skipped: u64,
+    /// Its place among the batches that are received.
+    _turn: OwnedSemaphorePermit,
     /// With the planted fault R37: what was acknowledged and not taken in.
     held_back: Vec<(ContainerId, Change)>,
 }
@@ -124,6 +129,7 @@ impl Receiver {
     /// Takes an offer: nothing serves yet, and its memory is reserved.
     async fn welcome(&self, offer: &Offer) -> Result<Import, Refusal> {
         welcome::check_form(offer)?;
+        let turn = self.turn().await?;
         self.know_the_rows(offer).await?;
         let Transfers {
             parts, stagings, ..
@@ -149,7 +155,23 @@ impl Receiver {
             changes: 0,
             bytes: 0,
             skipped: 0,
+            _turn: turn,
             held_back: Vec::new(),
+        })
+    }
+
+    /// Waits until few enough others are received. Whoever sends one batch after another
+    /// to here needs no luck to be next.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let turn = self.shared.imports.clone().acquire_owned();
+        let turn = tokio::select! {
+            biased;
+            turn = turn => turn.ok(),
+            () = self.shared.parts.clock.sleep(TURN_MAX) => None,
+        };
+        turn.ok_or_else(|| {
+            let why = format!("for {TURN_MAX:?} others were being received");
+            (Declined::Busy, why)
         })
     }
 
@@ -362,13 +384,15 @@ fn overtaken() -> Refusal {
     (Declined::Stale, why.to_owned())
 }
 
-/// Reserves what an offer needs, or what there is if the rest may be dropped: this
-/// batch's part of it, because more batches come.
+/// Reserves what an offer needs, or this batch's part of what there is if the rest may be
+/// dropped. What comes later counts from the first batch on: if it will not fit, every
+/// batch gives its coldest, instead of the last ones everything.
 fn reserve(store: &Store, offer: &Offer) -> Result<u64, Refusal> {
-    if store.reserve(offer.bytes) {
+    let free = store.memory_bytes().saturating_sub(store.used_bytes());
+    let all_fits = !offer.shed || offer.bytes_planned <= free;
+    if all_fits && store.reserve(offer.bytes) {
         return Ok(offer.bytes);
     }
-    let free = store.memory_bytes().saturating_sub(store.used_bytes());
     let granted = welcome::share(offer, free);
     match granted {
         Some(granted) if store.reserve(granted) => Ok(granted),

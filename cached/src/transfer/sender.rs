@@ -72,6 +72,8 @@ pub(super) struct Sender {
     slots: Vec<SlotInfo>,
     /// Index of the slot that is scanned, and where in it.
     scan: (usize, Option<KeyCursor>),
+    /// A message was sent since the last step of it.
+    scan_owed: bool,
     flow: Flow,
     shed: u64,
     /// `Sealed` was told: nothing but the outcome of the commit ends it (R1).
@@ -91,6 +93,7 @@ impl Sender {
             appended,
             slots: Vec::new(),
             scan: (0, None),
+            scan_owed: false,
             flow,
             shed: 0,
             decided_elsewhere: false,
@@ -266,9 +269,14 @@ impl Sender {
         }
     }
 
-    /// Scans ahead of what is sent.
+    /// Scans ahead of what is sent; and a step for each message sent, because writers may
+    /// keep the log full for good (R21).
     fn scan(&mut self) {
-        while !self.flow.is_scanned() && self.log.queued() < SCAN_AHEAD && self.flow.has_room() {
+        while !self.flow.is_scanned() && self.flow.has_room() {
+            let owed = std::mem::take(&mut self.scan_owed);
+            if !owed && self.log.queued() >= SCAN_AHEAD {
+                return;
+            }
             let (index, from) = self.scan;
             let Some(info) = self.slots.get(index) else {
                 self.flow.on_scanned(self.shared.parts.clock.now());
@@ -388,6 +396,7 @@ impl Sender {
         let seals = taken.iter().filter(|it| matches!(it, Change::Seal { .. }));
         let changes = (taken.len() - seals.count()) as u64;
         permit.send(ToReceiver::Changes(self.named(taken)?));
+        self.scan_owed = true;
         let now = self.shared.parts.clock.now();
         self.flow.on_sent(now, changes, weight);
         self.shared

@@ -1,16 +1,12 @@
 //! What was received and is not in service yet, by slot. Pure: the containers
 //! themselves are the store's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use cached_proto::types::{Epoch, MemberId, Slot};
 
 use super::messages::{Declined, Offer};
 use crate::store::ContainerId;
-
-/// Batches that are received at a time: each needs memory for what is under way, and
-/// time of the shards.
-pub(super) const IMPORTS_MAX: usize = 2;
 
 /// One batch that is or was received; no other of this process has the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,8 +33,6 @@ pub(super) type Dropped = Vec<(Slot, ContainerId)>;
 #[derive(Debug, Default)]
 pub(super) struct Stagings {
     by_slot: BTreeMap<Slot, Staging>,
-    /// Batches whose stream is open.
-    open: BTreeSet<ImportId>,
     last: u64,
 }
 
@@ -61,10 +55,6 @@ impl Stagings {
                 return Err((Declined::Stale, why));
             }
         }
-        if self.open.len() >= IMPORTS_MAX {
-            let why = format!("{IMPORTS_MAX} batches are being received already");
-            return Err((Declined::Busy, why));
-        }
         Ok(())
     }
 
@@ -78,7 +68,6 @@ impl Stagings {
     ) -> (ImportId, Dropped) {
         self.last += 1;
         let import = ImportId(self.last);
-        self.open.insert(import);
         let mut dropped = Dropped::new();
         for (offered, container) in offer.slots.iter().zip(containers) {
             let staging = Staging {
@@ -126,7 +115,6 @@ impl Stagings {
 
     /// The batch's stream is over. What is not sealed is dropped.
     pub(super) fn close(&mut self, import: ImportId) -> Dropped {
-        self.open.remove(&import);
         self.drop_if(|it| it.import == import && !it.sealed)
     }
 
@@ -251,17 +239,6 @@ mod tests {
         assert!(!stagings.holds(import, 2));
         assert_eq!(stagings.take(slot(1), 5), Some(ContainerId(501)));
         assert_eq!(stagings.take(slot(2), 5), None);
-    }
-
-    #[test]
-    fn few_are_received_at_a_time() {
-        let mut stagings = Stagings::default();
-        let first = begin(&mut stagings, 1, 1, &[1]);
-        begin(&mut stagings, 1, 1, &[2]);
-        let (declined, _) = stagings.check(&offer(1, 1, &[3])).unwrap_err();
-        assert_eq!(declined, Declined::Busy);
-        assert_eq!(stagings.close(first), [(slot(1), ContainerId(101))]);
-        stagings.check(&offer(1, 1, &[3])).unwrap();
     }
 
     #[test]
