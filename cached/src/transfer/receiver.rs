@@ -317,6 +317,8 @@ impl Receiver {
             let own = self.shared.parts.store.staged(*slot, target.container);
             let own = own.ok_or_else(|| broken(format!("slot {slot} is not staged any more")))?;
             if (own.keys, own.digest) != (theirs.keys, theirs.digest) && !planted(Fault::R37) {
+                // Everything came, and in order: one of the two ends is defective.
+                tracing::error!(%slot, from = %self.from.name, "both ends of a move differ");
                 return Err(broken(format!(
                     "slot {slot} has {} entries with digest {:016x} here, {} with {:016x} there",
                     own.keys, own.digest, theirs.keys, theirs.digest

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use cached_tests::sim::{self, Size};
 use clap::Parser;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Simulates whole clusters from seeds.
 #[derive(Clone, Debug, Parser)]
@@ -65,13 +68,17 @@ fn one(args: &Args, seed: u64) -> bool {
         eprintln!("random bytes do not come from the seed on this system");
         return false;
     }
-    if let Some(filter) = &args.log {
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
+    let shown = args.log.as_ref().map(|filter| {
+        tracing_subscriber::fmt::layer()
             .with_timer(Simulated)
             .with_writer(std::io::stderr)
-            .init();
-    }
+            .with_filter(EnvFilter::new(filter))
+    });
+    let errors = sim::panics::Errors.with_filter(LevelFilter::ERROR);
+    tracing_subscriber::registry()
+        .with(errors)
+        .with(shown)
+        .init();
     let size = Size {
         seconds: args.seconds,
     };

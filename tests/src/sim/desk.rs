@@ -33,8 +33,8 @@ const OPERATOR_PATIENCE: Duration = Duration::from_secs(5);
 pub enum Errand {
     /// End a member's lease, as an ailing etcd does.
     EndLease(NodeName),
-    /// Plan and apply a change, as an operator does.
-    Change(PlanAsk),
+    /// Plan and apply a change, as an operator does; so many bytes per second, 0: no limit.
+    Change(PlanAsk, u64),
     /// Do this to the operation that is open, as an operator does.
     Control(Control),
 }
@@ -185,8 +185,8 @@ impl Desk {
             tracing::info!(?errand, "errand");
             scene.trace(format!("{errand:?}"));
             match errand {
-                Errand::Change(ask) => {
-                    let outcome = operate(&scene, &ask).await;
+                Errand::Change(ask, rate) => {
+                    let outcome = operate(&scene, &ask, rate).await;
                     tracing::info!(?outcome, "operated");
                 }
                 Errand::Control(control) => {
@@ -208,13 +208,16 @@ impl Desk {
 }
 
 /// Asks one node after the other until one takes the change; why the last did not.
-async fn operate(scene: &Scene, ask: &PlanAsk) -> Result<(), String> {
+async fn operate(scene: &Scene, ask: &PlanAsk, rate: u64) -> Result<(), String> {
     let admin = admin(scene)?;
     let plan = admin.plan(ask, OPERATOR).await.map_err(text)?.value;
     if plan.id.is_empty() {
         return Err(format!("{:?}", plan.checks));
     }
-    let options = ApplyOptions::default();
+    let options = ApplyOptions {
+        max_rate_bytes: rate,
+        ..ApplyOptions::default()
+    };
     let applied = admin.plan_apply(&plan.id, plan.base_layout, &options, OPERATOR);
     applied.await.map_err(text).map(|_| ())
 }

@@ -252,8 +252,9 @@ impl Director {
             }
             _ => ask.undrain = names,
         }
-        self.say(sim, format!("the operator wants {ask:?}"));
-        self.desk.send(Errand::Change(ask));
+        let rate = *[0, 0, 50_000, 500_000].choose(&mut self.chance).unwrap();
+        self.say(sim, format!("the operator wants {ask:?} at {rate} B/s"));
+        self.desk.send(Errand::Change(ask, rate));
     }
 
     fn crash(&mut self, sim: &mut Sim<'_>, name: &NodeName) {

@@ -122,6 +122,8 @@ fn config_of(scene: &Scene, slot: &NodeSlot) -> Config {
         mode: Some(setting.mode.to_string()),
         retries: Some(setting.retries),
         join_delay: Some(format!("{}ms", setting.join_delay.as_millis())),
+        // Ten slow messages: a registry that is well passes for quick.
+        seal_budget: Some(format!("{}ms", 10 * setting.latency.as_millis())),
         drain_deadline: Some("20s".into()),
         memory: Some("64MiB".into()),
         max_value: Some("64KiB".into()),
