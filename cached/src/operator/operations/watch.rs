@@ -85,7 +85,26 @@ impl OperationWatch {
     }
 }
 
+/// How long a node that cannot read the registry goes on telling what it knows; `None`:
+/// it can. Fails when that is over.
+fn patience(view: &ClusterView, now: Moment) -> Result<Option<Duration>, Failure> {
+    let Some(since) = view.registry_lost_since else {
+        return Ok(None);
+    };
+    let left = LOST_FOR.saturating_sub(now.since(since));
+    if left.is_zero() {
+        let text = "this node cannot read the registry";
+        return Err(Failure::new(FailureCode::Unavailable, text));
+    }
+    Ok(Some(left))
+}
+
 impl Operator {
+    /// Fails when another node should be followed: this one cannot read the registry.
+    pub fn may_be_followed(&self) -> Result<(), Failure> {
+        patience(&self.parts.view.load(), self.parts.clock.now()).map(drop)
+    }
+
     /// The next that there is to tell: a change, or how far a running operation is.
     /// Never returns when nothing changes: see [`Operator::stopped`]. Fails when there
     /// is no such operation (any more), and when the registry cannot be read for long. Dropping the future loses nothing.
@@ -96,13 +115,7 @@ impl Operator {
         loop {
             let view = self.parts.view.load_full();
             let now = self.parts.clock.now();
-            let lost_for = view.registry_lost_since.map(|since| now.since(since));
-            if lost_for.is_some_and(|lost| lost >= LOST_FOR) {
-                let text = "this node cannot read the registry";
-                return Err(Failure::new(FailureCode::Unavailable, text));
-            }
-            // A node that reads nothing knows nothing new: it looks at the time again.
-            let patience = lost_for.map(|lost| LOST_FOR - lost);
+            let patience = patience(&view, now)?;
             if let Some(news) = watch.news(&view) {
                 let sequence = watch.sequence_after(&view, news);
                 let told = self.tell_watched(watch, &view, news, sequence).await;
