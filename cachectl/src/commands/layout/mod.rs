@@ -205,17 +205,7 @@ impl<'a> Asked<'a> {
         if output.is_for_people() {
             output.report(&report)?;
         }
-        if self.named {
-        } else if let Some(names) = plan::severe(&planned) {
-            // `--yes` is for what can be undone.
-            confirm_removal(self.session, &names).await?;
-        } else if !self.session.global.yes {
-            let context = self.session.settings.context.as_ref();
-            let place = context.map_or(String::new(), |name| format!(" in context {name}"));
-            self.session
-                .confirm_yes(&format!("Proceed{place}?"))
-                .await?;
-        }
+        self.confirm(&planned).await?;
         let options = ApplyOptions {
             max_rate_bytes: self.rate(),
             deadline: self.how.deadline(),
@@ -228,6 +218,24 @@ impl<'a> Asked<'a> {
         let applied = applied.map_err(|error| unsure(&planned.id, error))?.value;
         let text = format!("{} started.", applied.id);
         self.look_on(admin, applied, &text).await
+    }
+
+    /// Asks before a plan is carried out.
+    async fn confirm(&self, planned: &Plan) -> Result<(), CliError> {
+        if self.named {
+            return Ok(());
+        }
+        // `--yes` is for what can be undone.
+        if let Some(names) = plan::severe(planned) {
+            return confirm_removal(self.session, &names).await;
+        }
+        if self.session.global.yes {
+            return Ok(());
+        }
+        let context = self.session.settings.context.as_ref();
+        let place = context.map_or(String::new(), |name| format!(" in context {name}"));
+        let question = format!("Proceed{place}?");
+        self.session.confirm_yes(&question).await
     }
 
     async fn look_on(

@@ -146,9 +146,7 @@ pub(super) fn severe(plan: &Plan) -> Option<String> {
     let operation = plan.operation.as_ref()?;
     let ends = matches!(operation.kind, OperationKind::Remove | OperationKind::Mixed);
     let drops = plan.checks.iter().any(|check| {
-        check.name == "memory"
-            && check.result == CheckResult::Warning
-            && check.shortfall_bytes > 0
+        check.name == "memory" && check.result == CheckResult::Warning && check.shortfall_bytes > 0
     });
     (ends && drops).then(|| operation.nodes.join(","))
 }

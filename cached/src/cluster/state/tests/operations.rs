@@ -10,10 +10,10 @@ use cached_proto::operations::{
 use cached_proto::records::{MemberRecord, MemberState, Mode, PlanRecord};
 use cached_proto::registry_keys::RegistryKey;
 use cached_proto::table::{Page, PageIndex};
-use cached_proto::types::{NodeName, Slot};
+use cached_proto::types::NodeName;
 
 use super::super::event::Event;
-use super::lifecycle::{MINUTE, cluster, config, secs};
+use super::lifecycle::{self, MINUTE, config, secs};
 use super::registry::{keys, member_key};
 use super::world::World;
 use crate::cluster::ClusterConfig;
@@ -23,12 +23,19 @@ use crate::registry::Range;
 
 const NONE: [String; 0] = [];
 
-fn get<T: serde::de::DeserializeOwned>(world: &World, key: &RegistryKey) -> Option<T> {
+/// A cluster whose members move nothing by themselves.
+pub(super) fn cluster(mode: Mode, nodes: usize, seed: u64) -> World {
+    let mut world = lifecycle::cluster(mode, nodes, seed);
+    world.ledger.hold = true;
+    world
+}
+
+pub(super) fn get<T: serde::de::DeserializeOwned>(world: &World, key: &RegistryKey) -> Option<T> {
     let record = world.registry.get(&keys().key(key))?;
     Some(serde_json::from_slice(&record.value).unwrap())
 }
 
-fn plan(world: &World) -> PlanRecord {
+pub(super) fn plan(world: &World) -> PlanRecord {
     get(world, &RegistryKey::Plan).unwrap()
 }
 
@@ -37,7 +44,7 @@ pub(super) fn intent(world: &World, name: &str) -> Option<IntentRecord> {
 }
 
 /// The weight of a member in the plan in force.
-fn weight(world: &World, name: &str) -> Option<u32> {
+pub(super) fn weight(world: &World, name: &str) -> Option<u32> {
     let members = plan(world).members;
     let member = members.iter().find(|m| m.id.name.as_str() == name);
     member.map(|member| member.weight)
@@ -54,7 +61,7 @@ pub(super) fn operations(world: &World) -> Vec<OperationRecord> {
     records
 }
 
-fn in_state(world: &World, state: OperationState) -> bool {
+pub(super) fn in_state(world: &World, state: OperationState) -> bool {
     operations(world).last().is_some_and(|op| op.state == state)
 }
 
@@ -89,11 +96,11 @@ pub(super) fn carry_out(world: &mut World, most: usize) {
     world.run(secs(1.5));
 }
 
-fn names(names: &[&str]) -> std::collections::BTreeSet<NodeName> {
+pub(super) fn names(names: &[&str]) -> std::collections::BTreeSet<NodeName> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-fn drains(drained: &[&str]) -> Ask {
+pub(super) fn drains(drained: &[&str]) -> Ask {
     Ask {
         drain: names(drained),
         by: "ann@desk".to_owned(),
@@ -117,7 +124,7 @@ pub(super) fn put(world: &mut World, record: &OperationRecord) {
     world.run(secs(1.0));
 }
 
-fn request(world: &mut World, ask: &Ask, number: u32) -> OperationRecord {
+pub(super) fn request(world: &mut World, ask: &Ask, number: u32) -> OperationRecord {
     let record = requested(world, ask, number);
     put(world, &record);
     get(world, &RegistryKey::Operation(record.id)).unwrap()
@@ -478,116 +485,4 @@ fn old_operations_and_plans_are_forgotten() {
     world.run(MINUTE * 16);
     let kept = world.registry.read(&Range::Prefix(prefix)).records.len();
     assert_eq!(kept, 2 * 20, "plans that nobody asked for");
-}
-
-fn change(world: &mut World, change: impl Fn(&mut OperationRecord)) {
-    let mut record = operations(world).remove(0);
-    change(&mut record);
-    put(world, &record);
-}
-
-/// Who ends does not wait for an operator, and says it again when an operation's end
-/// takes it back.
-#[test]
-fn the_wish_to_leave_outlives_a_cancelled_operation() {
-    let mut world = cluster(Mode::Available, 4, 117);
-    request(&mut world, &drains(&["n2"]), 1);
-    world.send(2, Event::Leave);
-    world.run(secs(1.0));
-    assert!(!operations(&world).remove(0).shed, "somebody else's");
-    change(&mut world, |op| op.cancel = true);
-    world.run(secs(3.0));
-    let said = intent(&world, "n3").unwrap();
-    assert_eq!((said.want, said.by.as_str()), (Want::Leave, "n3"));
-    assert!(intent(&world, "n2").is_none());
-    let next = operations(&world);
-    let next = next.iter().find(|op| op.state.is_open()).unwrap();
-    assert_eq!((next.kind, next.shed), (OperationKind::Remove, true));
-    assert_eq!(weight(&world, "n3"), Some(0));
-}
-
-#[test]
-fn cancelled_weights_are_those_of_before() {
-    let mut world = cluster(Mode::Available, 3, 118);
-    let weigh = |name: &str, weight| Ask {
-        weights: BTreeMap::from([(name.parse().unwrap(), weight)]),
-        ..Ask::default()
-    };
-    request(&mut world, &weigh("n1", 2), 1);
-    carry_out(&mut world, usize::MAX);
-    assert!(in_state(&world, OperationState::Done));
-    let running = request(&mut world, &weigh("n1", 5), 2);
-    let before = running.before.values().next().unwrap();
-    assert_eq!(before.as_ref().unwrap().weight, Some(2));
-    let cancelled = OperationRecord {
-        cancel: true,
-        ..running
-    };
-    put(&mut world, &cancelled);
-    world.run(secs(1.0));
-    assert_eq!(weight(&world, "n1"), Some(2));
-    assert_eq!(intent(&world, "n1").unwrap().weight, Some(2));
-    let running = request(&mut world, &weigh("n3", 4), 3);
-    let cancelled = OperationRecord {
-        cancel: true,
-        ..running
-    };
-    put(&mut world, &cancelled);
-    world.run(secs(1.0));
-    assert_eq!(
-        (weight(&world, "n3"), intent(&world, "n3")),
-        (Some(1), None)
-    );
-}
-
-#[test]
-fn a_join_of_one_that_died_has_failed() {
-    let mut world = cluster(Mode::Available, 2, 119);
-    let record = MemberRecord {
-        standby: true,
-        ..testing::member("n3")
-    };
-    let late = world.start_as(&ClusterConfig {
-        member: Some(record),
-        ..config(Mode::Available, 1)
-    });
-    world.run(secs(3.0));
-    let ask = Ask {
-        join: names(&["n3"]),
-        ..Ask::default()
-    };
-    assert_eq!(request(&mut world, &ask, 1).state, OperationState::Running);
-    world.kill(late);
-    world.run_until(MINUTE, |world| in_state(world, OperationState::Failed));
-    let told = operations(&world).remove(0);
-    assert_eq!(told.reason, "n3 is no member any more");
-}
-
-#[test]
-fn a_drain_of_one_that_was_asked_to_serve_meanwhile_has_failed() {
-    let mut world = cluster(Mode::Available, 3, 120);
-    request(&mut world, &drains(&["n2"]), 1);
-    carry_out(&mut world, 100);
-    // Its plan counts on n2 again, and everything is where that wants it.
-    let key = keys().key(&RegistryKey::Intent("n2".parse().unwrap()));
-    world.registry.delete(&key);
-    let mut back = plan(&world);
-    back.layout += 1;
-    for member in &mut back.members {
-        member.weight = 1;
-    }
-    let index = |slot| {
-        let page = PageIndex::of(slot);
-        let page: Page = get(&world, &RegistryKey::Page(page)).unwrap();
-        let row = PageIndex::of(slot).slots().position(|s| s == slot);
-        let owner = &page.rows[row.unwrap()].owner;
-        back.members.iter().position(|m| m.id == *owner).unwrap() as u16
-    };
-    let owners_now = Slot::all().map(index).collect();
-    let assignment = Assignment::new(back.members.clone(), owners_now).unwrap();
-    back.runs = assignment.runs();
-    world.registry.put(&keys().key(&RegistryKey::Plan), &back, 0);
-    world.run_until(MINUTE, |world| in_state(world, OperationState::Failed));
-    let told = operations(&world).remove(0);
-    assert_eq!(told.reason, "n2 still owns 5361 slots");
 }
