@@ -117,7 +117,7 @@ async fn run_dev(mut config: Config, args: &DevArgs) -> anyhow::Result<Stopped> 
     );
     // A cluster that meets only itself has nothing to wait for when it stops.
     config.cluster.expect = 1;
-    let dev = Dev::start(config, args.nodes, args.ports).await?;
+    let mut dev = Dev::start(config, args.nodes, args.ports).await?;
     let mut signals = StopSignals::listen()?;
     // What is printed can be typed at once: nobody is told "not yet".
     for process in dev.nodes.iter().chain([&dev.gateway]) {
@@ -127,12 +127,33 @@ async fn run_dev(mut config: Config, args: &DevArgs) -> anyhow::Result<Stopped> 
         }
     }
     say(&welcome(&dev));
-    signals.next().await;
+    run_until_stopped(&mut dev, &mut signals).await;
     tracing::info!("stopping");
     tokio::select! {
         biased;
         () = signals.next() => Ok(Stopped::default()),
         stopped = dev.stop() => Ok(stopped),
+    }
+}
+
+/// Nodes that an operator removes end one by one; a signal ends everything.
+async fn run_until_stopped(dev: &mut Dev, signals: &mut StopSignals) {
+    loop {
+        let node = tokio::select! {
+            biased;
+            () = signals.next() => return,
+            node = dev.asked_to_leave() => dev.nodes.remove(node),
+        };
+        tracing::info!("stopping a node: an operator asked for it");
+        let mut over = false;
+        let at_once = async {
+            signals.next().await;
+            over = true;
+        };
+        node.stop(at_once).await;
+        if over {
+            return;
+        }
     }
 }
 

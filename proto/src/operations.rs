@@ -173,6 +173,9 @@ pub struct OperationRecord {
     /// Intents that are written together with the plan.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub intents: BTreeMap<NodeName, IntentRecord>,
+    /// What was asked of these members before; `None`: nothing. Known from when it runs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub before: BTreeMap<NodeName, Option<IntentRecord>>,
     /// Who asked, as `user@host`; `auto` when the cluster did by itself.
     pub by: String,
     /// Why, in the operator's words.

@@ -25,7 +25,7 @@ pub struct How {
     /// Drop, coldest first, what the receivers have no room for.
     #[arg(long)]
     pub shed: bool,
-    /// Start it and end; `migrations watch` shows how it goes.
+    /// Start it and end, with exit code 9; `migrations watch` shows how it goes.
     #[arg(long)]
     pub detach: bool,
     /// Why, for the others.
@@ -183,7 +183,7 @@ pub enum MigrationsCommand {
     List,
     /// Follow one to its end. Ctrl-C detaches, it does not cancel.
     #[command(
-        after_help = "Examples:\n  cachectl migrations watch op-7f3a90c1\n  cachectl migrations watch -o jsonl\n\nExit codes: 0 done · 3 no such migration · 8 failed or cancelled · 9 detached, it goes on"
+        after_help = "Examples:\n  cachectl migrations watch op-7f3a90c1\n  cachectl migrations watch -o jsonl\n\nExit codes: 0 done · 3 no such migration · 6 only planned · 8 failed or cancelled · 9 detached, it goes on"
     )]
     Watch {
         /// Which [default: the one that is open].

@@ -101,6 +101,7 @@ pub fn draft(view: &ClusterView, ask: &Ask, number: u32, now_ms: u64) -> Result<
         layout: 0,
         draft: Some(record),
         intents,
+        before: BTreeMap::new(),
         by: ask.by.clone(),
         message: String::new(),
         requested_ms: now_ms,

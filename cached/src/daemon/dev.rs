@@ -84,6 +84,22 @@ impl Dev {
         })
     }
 
+    /// Resolves when an operator has asked a node to leave, with its index: stop it then.
+    /// Cancel-safe.
+    pub async fn asked_to_leave(&self) -> usize {
+        let asked = self.nodes.iter().enumerate().map(|(index, node)| {
+            Box::pin(async move {
+                node.asked_to_leave().await;
+                index
+            })
+        });
+        let asked: Vec<_> = asked.collect();
+        if asked.is_empty() {
+            return std::future::pending().await;
+        }
+        futures_util::future::select_all(asked).await.0
+    }
+
     /// Stops everything, the gateway first. Nobody is left who could receive entries.
     pub async fn stop(self) -> Stopped {
         let mut sum = self.gateway.stop_without_drain().await;

@@ -103,6 +103,7 @@ pub(crate) fn operation(id: &str, state: OperationState) -> OperationRecord {
         layout: 2,
         draft: None,
         intents: BTreeMap::new(),
+        before: BTreeMap::new(),
         by: "alice@host".to_owned(),
         message: String::new(),
         requested_ms: 1,

@@ -17,11 +17,12 @@ use crate::peers::Flushed;
 use crate::store::ContainerId;
 
 /// How long one member may take to drop a group: freeing millions of entries
-/// takes longer than a question does.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+/// takes longer than a question does. One that hangs is asked twice before the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(1_800);
 
-/// How long a flush goes after slots that change hands: a person waits for it.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(6);
+/// How long a flush goes after slots that change hands: a person waits for it,
+/// and is to be told what came of it before clients stop waiting, after 5 s.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(4);
 
 /// Before members are asked again, if nothing changes earlier: about a seal.
 const FLUSH_PAUSE: Duration = Duration::from_millis(20);

@@ -3,9 +3,10 @@
 mod operations;
 mod types;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::pb::cached::admin::v1 as pb;
 use cached_proto::pb::cached::admin::v1::admin_client::AdminClient;
 use cached_proto::records::GroupRecord;
@@ -393,7 +394,8 @@ impl Admin {
         .await
     }
 
-    /// Finds one that answers, and asks that one alone and once.
+    /// Finds one that answers, and asks that one alone and once: one that reaches the
+    /// registry and serves, if there is any.
     async fn one<Q, A, F>(
         &self,
         question: Q,
@@ -404,11 +406,33 @@ impl Admin {
     {
         let endpoint = match <[String; 1]>::try_from(self.addresses()) {
             Ok([only]) => only,
-            Err(_) => self.status().await?.endpoint,
+            Err(_) => self.fittest().await?,
         };
         let asked = self.ask(endpoint.clone(), question, call);
         let answer = timeout(self.timeout, asked).await;
         answer.unwrap_or_else(|_| Err(time_over(&endpoint)))
+    }
+
+    /// Whom to ask for a change.
+    async fn fittest(&self) -> Result<String, Error> {
+        let unfit = Mutex::new(None);
+        let fit = first_answer(self.addresses(), self.timeout, |endpoint| {
+            let (asked, unfit) = (self.at(endpoint.clone()), &unfit);
+            async move {
+                let status = asked.status().await?.value;
+                if status.registry.reachable && !status.fenced {
+                    return Ok(endpoint);
+                }
+                let text = format!("{endpoint} is cut off from the registry");
+                if let Ok(mut unfit) = unfit.lock() {
+                    unfit.get_or_insert(endpoint);
+                }
+                Err(Failure::new(FailureCode::Unavailable, text).into())
+            }
+        })
+        .await;
+        let unfit = unfit.into_inner().unwrap_or_default();
+        fit.or_else(|error| unfit.ok_or(error))
     }
 
     async fn ask<Q, A, F>(

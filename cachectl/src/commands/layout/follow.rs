@@ -180,11 +180,10 @@ impl Onlooker<'_> {
     fn detached(&self) -> CliError {
         let id = self.id;
         let percent = match &self.seen {
-            Some(seen) => {
-                let (done, all) = progress::slots(seen);
-                format!("{} done, ", units::percent(done, all))
+            Some(seen) if progress::share(seen, true).is_some() => {
+                format!("{} done, ", progress::percent(seen, true))
             }
-            None => String::new(),
+            _ => String::new(),
         };
         let text = format!("detached from {id} ({percent}still running on the cluster).");
         CliError::new(Code::Detached, text).hint(format!(

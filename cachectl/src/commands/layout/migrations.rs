@@ -20,13 +20,16 @@ const BATCHES_SHOWN_MAX: usize = 10;
 /// `migrations`.
 pub async fn migrations(session: &Session, args: &layout::Migrations) -> Result<Report, CliError> {
     match &args.command {
-        None | Some(MigrationsCommand::List) => Ok(list(&operations(session).await?)),
+        None | Some(MigrationsCommand::List) => {
+            let (operations, told) = operations(session).await?;
+            Ok(list(&operations, told))
+        }
         Some(MigrationsCommand::Watch { id }) => watch(session, id.as_deref()).await,
         Some(MigrationsCommand::Describe { id }) => {
-            let operations = operations(session).await?;
+            let (operations, told) = operations(session).await?;
             let found = operations.iter().find(|it| it.id == *id);
             let found = found.ok_or_else(|| unknown(id, &operations))?;
-            Ok(one(found, description(found).trim_end()))
+            Ok(one(found, description(found, told).trim_end()))
         }
         Some(MigrationsCommand::Pause { id }) => control(session, id, Control::Pause).await,
         Some(MigrationsCommand::Resume { id }) => control(session, id, Control::Resume).await,
@@ -44,18 +47,19 @@ pub async fn migrations(session: &Session, args: &layout::Migrations) -> Result<
     }
 }
 
-/// From any node; from etcd when none answers and etcd is named.
-async fn operations(session: &Session) -> Result<Vec<Operation>, CliError> {
+/// From any node; from etcd when none answers and etcd is named. With whether a node
+/// told them: etcd does not know what is left.
+async fn operations(session: &Session) -> Result<(Vec<Operation>, bool), CliError> {
     let asked = match session.admin().await {
         Ok(admin) => admin.operations(true).await.map_err(CliError::from),
         Err(error) => Err(error),
     };
     match asked {
-        Ok(answered) => Ok(answered.value),
+        Ok(answered) => Ok((answered.value, true)),
         Err(error) if session.settings.etcd.is_none() => Err(error),
         Err(error) if !matches!(error.code, Code::Unreachable | Code::Timeout) => Err(error),
         Err(error) => match session.picture().await? {
-            Picture::Etcd(picture) => Ok(picture.operations),
+            Picture::Etcd(picture) => Ok((picture.operations, false)),
             Picture::Node { .. } => Err(error),
         },
     }
@@ -64,6 +68,10 @@ async fn operations(session: &Session) -> Result<Vec<Operation>, CliError> {
 async fn watch(session: &Session, id: Option<&str>) -> Result<Report, CliError> {
     let admin = session.admin().await?;
     if let Some(id) = id {
+        let known = admin.operations(true).await?.value;
+        if let Some(refusal) = known.iter().find(|it| it.id == id).and_then(only_planned) {
+            return Err(refusal);
+        }
         return follow::follow(session, &admin, id).await;
     }
     let operations = admin.operations(false).await?.value;
@@ -77,6 +85,13 @@ async fn watch(session: &Session, id: Option<&str>) -> Result<Report, CliError> 
             Ok(Report::silent())
         }
     }
+}
+
+/// Nothing happens to what nobody has asked for yet.
+fn only_planned(operation: &Operation) -> Option<CliError> {
+    let id = &operation.id;
+    let text = format!("{id} is only planned: cachectl plan apply {id}");
+    (operation.state == OperationState::Planned).then(|| CliError::new(Code::Conflict, text))
 }
 
 async fn control(session: &Session, id: &str, control: Control) -> Result<Report, CliError> {
@@ -112,7 +127,7 @@ pub(super) fn one(operation: &Operation, text: &str) -> Report {
     }
 }
 
-fn list(operations: &[Operation]) -> Report {
+fn list(operations: &[Operation], told: bool) -> Report {
     let mut table = Table::new([
         text("ID"),
         text("KIND"),
@@ -129,14 +144,13 @@ fn list(operations: &[Operation]) -> Report {
         text("WHY").rank(6),
     ]);
     for it in operations {
-        let (done, all) = progress::slots(it);
         table.row([
             it.id.clone(),
             it.kind.to_string(),
             or_dash(&it.nodes.join(",")),
             state(it),
-            units::percent(done, all),
-            done.to_string(),
+            progress::percent(it, told),
+            it.moved.slots.to_string(),
             units::count(it.moved.keys),
             units::bytes(it.moved.bytes),
             it.moved.failures.to_string(),
@@ -169,8 +183,11 @@ fn state(operation: &Operation) -> String {
 }
 
 /// Everything about one, for people.
-fn description(it: &Operation) -> String {
-    let (done, all) = progress::slots(it);
+fn description(it: &Operation, told: bool) -> String {
+    let slots = match progress::share(it, told) {
+        Some((done, all)) => format!("{done} of {all} moved ({})", units::percent(done, all)),
+        None => format!("{} moved", it.moved.slots),
+    };
     let moved = &it.moved;
     let mut text = format!(
         "{}  {} {}  {}\nasked     by {}{}\nlayout    {} (planned on {})\n",
@@ -198,8 +215,7 @@ fn description(it: &Operation) -> String {
         }
     }
     text.push_str(&format!(
-        "slots     {done} of {all} moved ({})\nkeys      {} moved, about {} left\nsize      {} moved, about {} left\nrate      {}/s, {}\n",
-        units::percent(done, all),
+        "slots     {slots}\nkeys      {} moved, about {} left\nsize      {} moved, about {} left\nrate      {}/s, {}\n",
         units::count(moved.keys),
         units::count(it.keys_left),
         units::bytes(moved.bytes),

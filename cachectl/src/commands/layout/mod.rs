@@ -18,7 +18,7 @@ mod settled;
 use std::collections::BTreeMap;
 
 use cached_client::admin::{ApplyOptions, Operation, Plan, PlanAsk};
-use cached_client::operations::{OperationKind, OperationState};
+use cached_client::operations::OperationKind;
 use cached_client::types::NodeName;
 use cached_client::{Admin, Error as ClientError};
 use serde_json::json;
@@ -27,7 +27,7 @@ pub use migrations::migrations;
 
 use super::{Session, operator};
 use crate::args::layout::{self, How, PlanCommand, Weight};
-use crate::error::CliError;
+use crate::error::{CliError, Code};
 use crate::output::{Body, Report};
 use settled::Settled;
 
@@ -71,16 +71,21 @@ pub async fn remove(session: &Session, args: &layout::Remove) -> Result<Report, 
         let [node] = args.nodes.as_slice() else {
             return Err(CliError::usage("--force takes one node at a time"));
         };
-        let what = format!("{node} will be removed, and what the others have no room for dropped.");
-        let (confirm, no_input) = (&session.global.confirm, session.global.no_input);
-        session
-            .confirm_name(&what, node.as_str(), confirm.as_deref(), no_input)
-            .await?;
+        confirm_removal(session, node.as_str()).await?;
     }
     how.shed |= args.force;
-    let mut session_yes = Asked::new(session, &how);
-    session_yes.confirmed |= args.force;
-    session_yes.change(OperationKind::Remove, ask).await
+    let mut asked = Asked::new(session, &how);
+    asked.named = args.force;
+    asked.change(OperationKind::Remove, ask).await
+}
+
+/// Asks for the name of what is removed although the others have no room for everything.
+async fn confirm_removal(session: &Session, name: &str) -> Result<(), CliError> {
+    let what = format!("{name} will be removed, and what the others have no room for dropped.");
+    let (confirm, no_input) = (&session.global.confirm, session.global.no_input);
+    session
+        .confirm_name(&what, name, confirm.as_deref(), no_input)
+        .await
 }
 
 /// `rebalance`.
@@ -148,8 +153,8 @@ async fn change(
 struct Asked<'a> {
     session: &'a Session,
     how: &'a How,
-    /// Nobody needs to be asked any more.
-    confirmed: bool,
+    /// The name of what is removed was given: nobody needs to be asked any more.
+    named: bool,
 }
 
 impl<'a> Asked<'a> {
@@ -157,7 +162,7 @@ impl<'a> Asked<'a> {
         Self {
             session,
             how,
-            confirmed: session.global.yes,
+            named: false,
         }
     }
 
@@ -200,13 +205,7 @@ impl<'a> Asked<'a> {
         if output.is_for_people() {
             output.report(&report)?;
         }
-        if !self.confirmed {
-            let context = self.session.settings.context.as_ref();
-            let place = context.map_or(String::new(), |name| format!(" in context {name}"));
-            self.session
-                .confirm_yes(&format!("Proceed{place}?"))
-                .await?;
-        }
+        self.confirm(&planned).await?;
         let options = ApplyOptions {
             max_rate_bytes: self.rate(),
             deadline: self.how.deadline(),
@@ -221,6 +220,24 @@ impl<'a> Asked<'a> {
         self.look_on(admin, applied, &text).await
     }
 
+    /// Asks before a plan is carried out.
+    async fn confirm(&self, planned: &Plan) -> Result<(), CliError> {
+        if self.named {
+            return Ok(());
+        }
+        // `--yes` is for what can be undone.
+        if let Some(names) = plan::severe(planned) {
+            return confirm_removal(self.session, &names).await;
+        }
+        if self.session.global.yes {
+            return Ok(());
+        }
+        let context = self.session.settings.context.as_ref();
+        let place = context.map_or(String::new(), |name| format!(" in context {name}"));
+        let question = format!("Proceed{place}?");
+        self.session.confirm_yes(&question).await
+    }
+
     async fn look_on(
         &self,
         admin: &Admin,
@@ -228,20 +245,16 @@ impl<'a> Asked<'a> {
         text: &str,
     ) -> Result<Report, CliError> {
         let id = &operation.id;
-        if operation.state == OperationState::Refused {
-            return Err(
-                follow::outcome(&operation, &operation).expect_err("what is refused is no success")
-            );
-        }
         let again = format!("cachectl migrations watch {id}");
+        if operation.state.is_final() {
+            let text = follow::outcome(&operation, &operation)?;
+            return Ok(migrations::one(&operation, &text));
+        }
         if self.how.detach {
-            self.session
-                .output
-                .note(&format!("{text}  Look on: {again}"));
-            return Ok(migrations::one(
-                &operation,
-                &format!("{id} is {}", operation.state),
-            ));
+            let report = migrations::one(&operation, &format!("{id} is {}", operation.state));
+            self.session.output.report(&report)?;
+            let hint = format!("Look on: {again}");
+            return Err(CliError::new(Code::Detached, text).hint(hint));
         }
         self.session.output.note(&format!(
             "{text} Ctrl-C detaches, it does not cancel.  Re-attach: {again}"

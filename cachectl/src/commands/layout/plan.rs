@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cached_client::admin::{CheckResult, Plan, PlanCheck};
+use cached_client::operations::OperationKind;
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Code};
@@ -136,6 +137,18 @@ pub(super) fn refusal(plan: &Plan) -> Option<CliError> {
         "operation" => error.hint("`cachectl migrations watch` follows it; try again after it"),
         _ => error,
     })
+}
+
+/// The members of a plan that is not to be carried out by mistake: some of them end, and
+/// the others have no room for everything. Whether one of several kinds of changes ends
+/// members is not told, so it is treated as one that does.
+pub(super) fn severe(plan: &Plan) -> Option<String> {
+    let operation = plan.operation.as_ref()?;
+    let ends = matches!(operation.kind, OperationKind::Remove | OperationKind::Mixed);
+    let drops = plan.checks.iter().any(|check| {
+        check.name == "memory" && check.result == CheckResult::Warning && check.shortfall_bytes > 0
+    });
+    (ends && drops).then(|| operation.nodes.join(","))
 }
 
 /// No slot moves, and nothing is noted either.

@@ -32,18 +32,19 @@ pub(super) fn bars(operation: &Operation, look: Look) -> Vec<String> {
     let names = shown.iter().map(|pair| name(pair).chars().count());
     let label = names.chain([5]).max().unwrap_or(5);
     let cells = (look.width / 3).clamp(8, 32);
-    let line = |label_text: &str, done: u64, all: u64, rest: &str| {
+    let line = |label_text: &str, done: u64, all: u64, percent: &str, rest: &str| {
         let bar = bar(done, all, cells, look.unicode);
-        let percent = units::percent(done, all);
         format!(" {label_text:<label$}  {bar}  {percent:>6}  {rest}")
     };
-    let (done, all) = slots(operation);
-    let mut lines = vec![line("total", done, all, &whole(operation))];
+    let (done, all) = share(operation, true).unwrap_or_default();
+    let all_told = percent(operation, true);
+    let mut lines = vec![line("total", done, all, &all_told, &whole(operation))];
     for pair in shown {
         let done = pair.moved.slots;
         let all = done + u64::from(pair.slots_left);
         let rest = [format!("{done}/{all} slots"), trouble(pair)].join("  ");
-        lines.push(line(&name(pair), done, all, rest.trim_end()));
+        let percent = units::percent(done, all);
+        lines.push(line(&name(pair), done, all, &percent, rest.trim_end()));
     }
     if unfinished.len() > shown.len() {
         lines.push(format!(" and {} more", unfinished.len() - shown.len()));
@@ -53,10 +54,13 @@ pub(super) fn bars(operation: &Operation, look: Look) -> Vec<String> {
 
 /// One line, for logs and pipes.
 pub(super) fn line(operation: &Operation) -> String {
-    let (done, all) = slots(operation);
-    let percent = units::percent(done, all);
+    let percent = percent(operation, true);
+    let slots = match share(operation, true) {
+        Some((done, all)) => format!("{done}/{all} slots"),
+        None => format!("{} slots", operation.moved.slots),
+    };
     let mut text = format!(
-        "{} {}  {percent}  {done}/{all} slots  {}",
+        "{} {}  {percent}  {slots}  {}",
         operation.id,
         operation.state,
         whole(operation)
@@ -70,10 +74,19 @@ pub(super) fn line(operation: &Operation) -> String {
     text
 }
 
-/// Slots that have moved, and all.
-pub(super) fn slots(operation: &Operation) -> (u64, u64) {
+/// Slots that have moved, and all; `None`: nobody knows how many are left, because it
+/// ended before, has not begun, or no node said it (`told`).
+pub(super) fn share(operation: &Operation, told: bool) -> Option<(u64, u64)> {
     let done = operation.moved.slots;
-    (done, done + u64::from(operation.slots_left))
+    let state = operation.state;
+    let known = state == OperationState::Done || state.is_open() && told;
+    known.then(|| (done, done + u64::from(operation.slots_left)))
+}
+
+/// How far it is; `-`: nobody knows.
+pub(super) fn percent(operation: &Operation, told: bool) -> String {
+    let (done, all) = share(operation, told).unwrap_or_default();
+    units::percent(done, all)
 }
 
 fn whole(operation: &Operation) -> String {

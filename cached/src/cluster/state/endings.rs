@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cached_proto::operations::{IntentRecord, OperationRecord, OperationState, Want};
+use cached_proto::operations::{
+    IntentRecord, OperationKind, OperationRecord, OperationState, Want,
+};
 use cached_proto::records::MemberState;
 use cached_proto::types::NodeName;
 
@@ -11,7 +13,7 @@ use super::drafting::Beside;
 use super::event::{Level, Purpose};
 use super::operations::{AUTO, INTENTS_MAX, targets};
 use crate::cluster::plan::Movement;
-use crate::cluster::roster::{can_own, empties};
+use crate::cluster::roster::{applies, can_own, empties, planned};
 
 impl State {
     /// Whether every member that the operation asked to end has ended.
@@ -25,15 +27,56 @@ impl State {
         })
     }
 
+    /// Ends an operation whose slots are all in their place: it is done if that is what
+    /// was asked for, and not only what was still possible.
     pub(super) fn finish(&mut self, operation: OperationRecord, mod_revision: i64) {
-        let id = operation.id.clone();
+        let id = &operation.id;
+        let missed = self.missed(&operation);
+        let (state, reason) = match &missed {
+            None => (OperationState::Done, operation.reason.clone()),
+            Some(why) => (OperationState::Failed, why.clone()),
+        };
+        match missed {
+            None => self.log(Level::Info, format!("operation {id} is done")),
+            Some(why) => self.log(Level::Warn, format!("operation {id} failed: {why}")),
+        }
         let operation = OperationRecord {
-            state: OperationState::Done,
+            state,
+            reason,
             finished_ms: self.wall.0,
             ..operation
         };
-        self.log(Level::Info, format!("operation {id} is done"));
         self.write_operation(operation, mod_revision);
+    }
+
+    /// The first thing that was asked for and did not happen.
+    fn missed(&self, operation: &OperationRecord) -> Option<String> {
+        let kind = operation.kind;
+        let gives_shares = matches!(kind, OperationKind::Join | OperationKind::Mixed);
+        let plan = self.mirror.plan.as_ref().map(|plan| &plan.value.record);
+        operation.intents.iter().find_map(|(name, asked)| {
+            let member = self.mirror.members.get(name).map(|held| &held.value);
+            let living = member.filter(|record| record.state != MemberState::Gone);
+            let rows = living.and_then(|record| self.mirror.rows.get(&record.id));
+            let rows = rows.copied().unwrap_or(0);
+            let restarted = living.is_some_and(|record| Some(record.id.inc) != asked.inc);
+            // A very small share is no slot at all.
+            let counted = living.zip(plan).and_then(|(r, plan)| planned(plan, &r.id));
+            let has_share = rows > 0 || counted.is_some_and(|weight| weight > 0);
+            match asked.want {
+                Want::Drain if rows > 0 => Some(format!("{name} still owns {rows} slots")),
+                Want::Leave if restarted && rows > 0 => Some(format!(
+                    "{name} was restarted meanwhile and owns {rows} slots"
+                )),
+                Want::Serve if gives_shares && asked.weight != Some(0) && !has_share => {
+                    Some(match living {
+                        Some(_) => format!("{name} was given no slots"),
+                        None => format!("{name} is no member any more"),
+                    })
+                }
+                _ => None,
+            }
+        })
     }
 
     /// Ends an operation before everything is in its place: every slot stays where it is.
@@ -116,19 +159,33 @@ impl State {
     }
 
     /// What members shall do when an operation is ended: those that own slots serve on,
-    /// those that were to get their first ones wait until they are asked for.
+    /// those that were to get their first ones wait until they are asked for. Their
+    /// weights are again those of before.
     fn taken_back(&self, operation: &OperationRecord) -> BTreeMap<NodeName, Option<IntentRecord>> {
         let mut intents = BTreeMap::new();
         let plan = self.mirror.plan.as_ref().map(|plan| &plan.value);
         let targets = plan
             .map(|plan| targets(&plan.assignment))
             .unwrap_or_default();
-        for name in operation.nodes.iter().take(INTENTS_MAX) {
+        let names: BTreeSet<&NodeName> = operation
+            .nodes
+            .iter()
+            .chain(operation.before.keys())
+            .collect();
+        for name in names.into_iter().take(INTENTS_MAX) {
             let Some(record) = self.mirror.members.get(name).map(|held| &held.value) else {
                 continue;
             };
             let intent = self.intent(&record.id);
-            let weight = intent.and_then(|intent| intent.weight);
+            // Not when somebody asked for something else meanwhile.
+            let written = self.mirror.intents.get(name).map(|held| &held.value);
+            let unchanged = written == operation.intents.get(name);
+            let before = operation.before.get(name).filter(|_| unchanged);
+            let earlier = match before {
+                Some(before) => applies(before.as_ref(), &record.id),
+                None => intent,
+            };
+            let weight = earlier.and_then(|intent| intent.weight);
             let asked = |want| IntentRecord {
                 want,
                 inc: None,
@@ -141,6 +198,14 @@ impl State {
                 (true, true) => drop(intents.insert(name.clone(), serves())),
                 (false, false) if targets.contains(&record.id) => {
                     intents.insert(name.clone(), Some(asked(Want::Drain)));
+                }
+                (true, false) if earlier != intent && !empties(earlier) => {
+                    drop(intents.insert(name.clone(), earlier.cloned().or_else(serves)));
+                }
+                // It serves on what it was given, though it gave all away before.
+                (true, false) if earlier != intent => drop(intents.insert(name.clone(), serves())),
+                _ if earlier != intent && empties(earlier) => {
+                    intents.insert(name.clone(), earlier.cloned());
                 }
                 _ => {}
             }

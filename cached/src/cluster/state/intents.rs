@@ -26,7 +26,7 @@ const JOIN_TOGETHER: Duration = Duration::from_secs(1);
 /// What is remembered of members' wishes.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
-    /// This process wants to leave, and nobody has been told yet.
+    /// This process wants to leave: from then on to its end.
     leave: bool,
     /// Since when this process has seen each member.
     pub(super) first_seen: BTreeMap<MemberId, Moment>,
@@ -39,6 +39,12 @@ impl State {
     pub(super) fn intent(&self, id: &MemberId) -> Option<&IntentRecord> {
         let intent = self.mirror.intents.get(&id.name).map(|held| &held.value);
         applies(intent, id)
+    }
+
+    /// Whether this process said that it leaves: it is to end, whatever operators do.
+    pub(super) fn leaves_by_itself(&self) -> bool {
+        let own = self.me.as_ref().and_then(|me| Some((me, self.intent(me)?)));
+        own.is_some_and(|(me, said)| said.want == Want::Leave && said.by == me.name.as_str())
     }
 
     /// Everybody who lives or owns rows, except the dead, by id. `changed` are intents
@@ -125,8 +131,9 @@ impl State {
         let by = asked.first().map(|(_, intent)| intent.by.clone());
         let operation = self.carried_by(&planned, kind, &nodes, reason);
         let operation = operation.map(|(mut operation, mod_revision)| {
-            operation.shed |= leavers > 0;
+            // What is merged into the operation of somebody else drops nothing of others'.
             if mod_revision == 0 {
+                operation.shed = leavers > 0;
                 operation.by = by.unwrap_or_default();
                 operation.message.clear();
             }
@@ -260,8 +267,8 @@ impl State {
         let known = self.mirror.intents.get(&me.name);
         let said = applies(known.map(|held| &held.value), &me);
         // One that drains gives its slots away already, and drains again when it is back.
+        // The wish stays: it is said again when an operation's end takes it back.
         if empties(said) {
-            self.wishes.leave = false;
             return;
         }
         let weight = said.and_then(|said| said.weight);

@@ -24,6 +24,10 @@ const MERGED_MAX: usize = 20;
 /// the plan and the operation are written along.
 pub(super) const INTENTS_MAX: usize = 120;
 
+/// How long what the cluster does by itself may take: an operation that nobody asked for
+/// must not be in the way of others for good.
+const AUTO_DEADLINE_MS: u64 = 60 * 60 * 1_000;
+
 /// Who asks for what the cluster does by itself.
 pub(super) const AUTO: &str = "auto";
 
@@ -35,6 +39,10 @@ impl State {
         nodes: &[NodeName],
         layout: u64,
     ) -> OperationRecord {
+        let deadline_ms = match kind {
+            OperationKind::Join | OperationKind::Rebalance => self.wall.0 + AUTO_DEADLINE_MS,
+            _ => 0,
+        };
         OperationRecord {
             id: format!("op-{:08x}", self.rng.random::<u32>()),
             kind,
@@ -44,12 +52,13 @@ impl State {
             layout,
             draft: None,
             intents: BTreeMap::new(),
+            before: BTreeMap::new(),
             by: AUTO.to_owned(),
             message: String::new(),
             requested_ms: self.wall.0,
             started_ms: self.wall.0,
             finished_ms: 0,
-            deadline_ms: 0,
+            deadline_ms,
             max_rate: 0,
             shed: false,
             cancel: false,
@@ -146,11 +155,18 @@ impl State {
     }
 
     fn put_in_force(&mut self, held: Held<OperationRecord>, plan: PlanRecord) {
+        let named = held.value.intents.keys();
+        let before = named.map(|name| {
+            let known = self.mirror.intents.get(name);
+            (name.clone(), known.map(|held| held.value.clone()))
+        });
+        let before = before.collect();
         let operation = OperationRecord {
             state: OperationState::Running,
             layout: plan.layout,
             started_ms: self.wall.0,
             draft: None,
+            before,
             ..held.value
         };
         let intents = operation.intents.iter();

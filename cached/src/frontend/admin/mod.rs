@@ -269,6 +269,9 @@ impl Admin for AdminService {
             .parts
             .admit_stream(request.metadata(), Role::Read)
             .map_err(to_status)?;
+        // Said at once, so that a client takes another node's answer for the first one.
+        let followed = self.parts.operator.may_be_followed();
+        followed.map_err(to_status)?;
         let follower = OperationFollower::new(Arc::clone(&self.parts), pass, request.into_inner());
         Ok(Response::new(follow(follower)))
     }

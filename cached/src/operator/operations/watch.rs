@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cached_proto::failure::Failure;
+use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operations::OperationState;
 use cached_proto::pb::cached::admin::v1::WatchOperationsResponse;
 
@@ -19,6 +19,10 @@ const LIVE_EVERY: Duration = Duration::from_millis(500);
 
 /// How long an operation may be unknown here: another node may have written it just now.
 const UNKNOWN_FOR: Duration = Duration::from_secs(2);
+
+/// How long the registry may be lost before a node that cannot say more sends whoever
+/// follows elsewhere.
+const LOST_FOR: Duration = Duration::from_secs(3);
 
 /// How far somebody has followed.
 #[derive(Debug)]
@@ -81,10 +85,29 @@ impl OperationWatch {
     }
 }
 
+/// How long a node that cannot read the registry goes on telling what it knows; `None`:
+/// it can. Fails when that is over.
+fn patience(view: &ClusterView, now: Moment) -> Result<Option<Duration>, Failure> {
+    let Some(since) = view.registry_lost_since else {
+        return Ok(None);
+    };
+    let left = LOST_FOR.saturating_sub(now.since(since));
+    if left.is_zero() {
+        let text = "this node cannot read the registry";
+        return Err(Failure::new(FailureCode::Unavailable, text));
+    }
+    Ok(Some(left))
+}
+
 impl Operator {
+    /// Fails when another node should be followed: this one cannot read the registry.
+    pub fn may_be_followed(&self) -> Result<(), Failure> {
+        patience(&self.parts.view.load(), self.parts.clock.now()).map(drop)
+    }
+
     /// The next that there is to tell: a change, or how far a running operation is.
     /// Never returns when nothing changes: see [`Operator::stopped`]. Fails when there
-    /// is no such operation (any more). Dropping the future loses nothing.
+    /// is no such operation (any more), and when the registry cannot be read for long. Dropping the future loses nothing.
     pub async fn next_operation(
         &self,
         watch: &mut OperationWatch,
@@ -92,6 +115,7 @@ impl Operator {
         loop {
             let view = self.parts.view.load_full();
             let now = self.parts.clock.now();
+            let patience = patience(&view, now)?;
             if let Some(news) = watch.news(&view) {
                 let sequence = watch.sequence_after(&view, news);
                 let told = self.tell_watched(watch, &view, news, sequence).await;
@@ -104,28 +128,35 @@ impl Operator {
                     let sequence = watch.told.0;
                     return Ok(self.tell_watched(watch, &view, open, sequence).await);
                 }
-                self.newer_or(view.number, LIVE_EVERY - since).await;
+                self.newer_or(view.number, Some(LIVE_EVERY - since)).await;
                 continue;
             }
             if watch.id.is_empty() || view.operations.iter().any(|known| watch.follows(known)) {
                 watch.unknown_since = None;
-                self.parts.view.newer_than(view.number).await;
+                self.newer_or(view.number, patience).await;
                 continue;
             }
             let unknown_for = now.since(*watch.unknown_since.get_or_insert(now));
-            if unknown_for >= UNKNOWN_FOR {
+            if unknown_for >= UNKNOWN_FOR && patience.is_none() {
                 return Err(unknown(&watch.id));
             }
             self.parts.view.ask_refresh();
-            self.newer_or(view.number, UNKNOWN_FOR - unknown_for).await;
+            let left = patience.unwrap_or(UNKNOWN_FOR.saturating_sub(unknown_for));
+            self.newer_or(view.number, Some(left)).await;
         }
     }
 
-    /// Waits for a newer view, for so long at most.
-    async fn newer_or(&self, seen: u64, wait: Duration) {
+    /// Waits for a newer view, for so long at most; `None`: for as long as it takes.
+    async fn newer_or(&self, seen: u64, wait: Option<Duration>) {
+        let over = async {
+            match wait {
+                Some(wait) => self.parts.clock.sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! { biased;
             _ = self.parts.view.newer_than(seen) => {}
-            () = self.parts.clock.sleep(wait) => {}
+            () = over => {}
         }
     }
 

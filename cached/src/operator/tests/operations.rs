@@ -263,3 +263,24 @@ async fn an_operation_that_nobody_has_heard_of_is_waited_for_a_little() {
     let failure = world.operator.next_operation(&mut watch).await.unwrap_err();
     assert_eq!(failure.code, FailureCode::NotFound);
 }
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_sends_whoever_watches_elsewhere() {
+    let world = World::new();
+    let lost = world.clock.now();
+    world.publish(|view| {
+        view.registry_lost_since = Some(lost);
+        view.operations = vec![moved(OperationState::Done, 9)];
+    });
+    let mut watch = OperationWatch::new("op-1".to_owned(), 0);
+    let told = world.operator.next_operation(&mut watch).await.unwrap();
+    assert_eq!(told.sequence, 9, "what it knows it tells");
+    assert!(world.operator.may_be_followed().is_ok());
+    for id in ["op-1", "op-9", ""] {
+        let mut watch = OperationWatch::new(id.to_owned(), 9);
+        let failure = world.operator.next_operation(&mut watch).await.unwrap_err();
+        assert_eq!(failure.code, FailureCode::Unavailable);
+        assert_eq!(failure.message, "this node cannot read the registry");
+    }
+    assert!(world.operator.may_be_followed().is_err());
+}

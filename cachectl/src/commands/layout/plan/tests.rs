@@ -112,3 +112,22 @@ fn machines_get_raw_numbers() {
     assert_eq!(json["checks"][1]["result"], "warning");
     assert_eq!(json["receivers"][0]["memory_after_bytes"], 71);
 }
+
+#[test]
+fn a_removal_that_drops_entries_is_severe() {
+    let mut severe_one = plan();
+    severe_one.operation = Some(super::super::fixture::drain());
+    severe_one.checks[0].result = CheckResult::Warning;
+    let kinds = [
+        (OperationKind::Drain, None),
+        (OperationKind::Remove, Some("n3".to_owned())),
+        (OperationKind::Mixed, Some("n3".to_owned())),
+    ];
+    for (kind, expected) in kinds {
+        severe_one.operation.as_mut().unwrap().kind = kind;
+        severe_one.checks[0].shortfall_bytes = 0;
+        assert_eq!(severe(&severe_one), None, "somebody could not be asked");
+        severe_one.checks[0].shortfall_bytes = 7;
+        assert_eq!(severe(&severe_one), expected);
+    }
+}

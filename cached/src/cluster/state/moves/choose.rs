@@ -34,7 +34,8 @@ impl State {
         if self.moves.survey.is_empty() || !ready {
             return None;
         }
-        if self.operation()?.state != OperationState::Running {
+        // A process that is to end does not wait until others may move on.
+        if self.operation()?.state != OperationState::Running && !self.leaves_by_itself() {
             return None;
         }
         let used: BTreeSet<&MemberId> = self.moves.running.values().map(|m| &m.to.id).collect();
@@ -64,7 +65,9 @@ impl State {
         else {
             return;
         };
-        let (operation, shed) = (operation.id.clone(), operation.shed);
+        // What a process that is to end cannot give away is lost in any case.
+        let shed = operation.shed || self.leaves_by_itself();
+        let operation = operation.id.clone();
         let mine = self.moves.survey.page(page);
         let mine = mine.and_then(|found| found.mine.get(&to.id));
         let (mut slots, mut newest) = (Vec::new(), 0);

@@ -138,7 +138,8 @@ impl State {
         let page_key = self.mirror.keys.key(&RegistryKey::Page(id.page));
         let compares = vec![
             Compare::ModRevision(page_key.clone(), held.mod_revision),
-            Compare::CreateRevision(self.member_key(&to.name), receiver.create_revision),
+            // Any change of it, so that nothing is given to one that signs off meanwhile.
+            Compare::ModRevision(self.member_key(&to.name), receiver.mod_revision),
         ];
         let (progress_key, progress, created) = self.progress_with(going);
         let writes = vec![put(page_key, &page, 0), put(progress_key, &progress, 0)];

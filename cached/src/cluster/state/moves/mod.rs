@@ -304,12 +304,14 @@ impl State {
         sure && self.reads.quick(self.config.seal_budget)
     }
 
-    /// The operation's rate is for all senders together.
+    /// The operation's rate is for all senders together; a process that is to end gives
+    /// its slots away as fast as it can.
     fn order_rate(&mut self) {
         let operation = self.mirror.open_operation().map(|held| &held.value);
         let limit = operation.map_or(0, |operation| operation.max_rate);
         let rate = match limit {
             0 => 0,
+            _ if self.leaves_by_itself() => 0,
             limit => {
                 let living = |id: &&MemberId| self.mirror.living(id).is_some();
                 let senders = self.moves.survey.owners();

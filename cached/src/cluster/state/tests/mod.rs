@@ -3,6 +3,7 @@
 
 mod changes;
 mod chaos;
+mod endings;
 mod faults;
 mod lifecycle;
 mod moves;

@@ -59,6 +59,7 @@ pub(super) fn operation(layout: u64) -> OperationRecord {
         layout,
         draft: None,
         intents: BTreeMap::new(),
+        before: BTreeMap::new(),
         by: "auto".to_owned(),
         message: String::new(),
         requested_ms: 0,

@@ -11,7 +11,7 @@ use cached_proto::registry_keys::RegistryKey;
 use cached_proto::types::NodeName;
 
 use super::super::event::Event;
-use super::lifecycle::{MINUTE, cluster, config, secs};
+use super::lifecycle::{self, MINUTE, config, secs};
 use super::registry::{keys, member_key};
 use super::world::World;
 use crate::cluster::ClusterConfig;
@@ -21,12 +21,19 @@ use crate::registry::Range;
 
 const NONE: [String; 0] = [];
 
-fn get<T: serde::de::DeserializeOwned>(world: &World, key: &RegistryKey) -> Option<T> {
+/// A cluster whose members move nothing by themselves.
+pub(super) fn cluster(mode: Mode, nodes: usize, seed: u64) -> World {
+    let mut world = lifecycle::cluster(mode, nodes, seed);
+    world.ledger.hold = true;
+    world
+}
+
+pub(super) fn get<T: serde::de::DeserializeOwned>(world: &World, key: &RegistryKey) -> Option<T> {
     let record = world.registry.get(&keys().key(key))?;
     Some(serde_json::from_slice(&record.value).unwrap())
 }
 
-fn plan(world: &World) -> PlanRecord {
+pub(super) fn plan(world: &World) -> PlanRecord {
     get(world, &RegistryKey::Plan).unwrap()
 }
 
@@ -35,7 +42,7 @@ pub(super) fn intent(world: &World, name: &str) -> Option<IntentRecord> {
 }
 
 /// The weight of a member in the plan in force.
-fn weight(world: &World, name: &str) -> Option<u32> {
+pub(super) fn weight(world: &World, name: &str) -> Option<u32> {
     let members = plan(world).members;
     let member = members.iter().find(|m| m.id.name.as_str() == name);
     member.map(|member| member.weight)
@@ -52,7 +59,7 @@ pub(super) fn operations(world: &World) -> Vec<OperationRecord> {
     records
 }
 
-fn in_state(world: &World, state: OperationState) -> bool {
+pub(super) fn in_state(world: &World, state: OperationState) -> bool {
     operations(world).last().is_some_and(|op| op.state == state)
 }
 
@@ -80,11 +87,11 @@ fn carry_out(world: &mut World, most: u32) {
     world.run(secs(1.5));
 }
 
-fn names(names: &[&str]) -> std::collections::BTreeSet<NodeName> {
+pub(super) fn names(names: &[&str]) -> std::collections::BTreeSet<NodeName> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-fn drains(drained: &[&str]) -> Ask {
+pub(super) fn drains(drained: &[&str]) -> Ask {
     Ask {
         drain: names(drained),
         by: "ann@desk".to_owned(),
@@ -108,7 +115,7 @@ pub(super) fn put(world: &mut World, record: &OperationRecord) {
     world.run(secs(1.0));
 }
 
-fn request(world: &mut World, ask: &Ask, number: u32) -> OperationRecord {
+pub(super) fn request(world: &mut World, ask: &Ask, number: u32) -> OperationRecord {
     let record = requested(world, ask, number);
     put(world, &record);
     get(world, &RegistryKey::Operation(record.id)).unwrap()
