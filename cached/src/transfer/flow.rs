@@ -11,7 +11,7 @@ pub(super) const WINDOW: u64 = 1 << 20;
 /// The narrowest window.
 pub(super) const WINDOW_MIN: u64 = 32 << 10;
 /// Weight of one message, unless one value alone is larger.
-pub(super) const CHUNK: u64 = 256 << 10;
+pub(super) const CHUNK: u64 = 128 << 10;
 /// Weight that may be sent and not acknowledged.
 pub(super) const IN_FLIGHT_MAX: u64 = 4 << 20;
 /// A batch with less than this to go has caught up: it is gone in a few milliseconds.

@@ -16,7 +16,7 @@ use super::batch::Batch;
 use super::flow::{CHECK_EVERY, CHUNK, Flow};
 use super::messages::{Changes, Declined, Offer, OfferedSlot, ToReceiver, ToSender, group_of};
 use super::order::{MoveEnd, MoveNews};
-use super::{Told, Transfers};
+use super::{Told, Transfers, throttle};
 use crate::faults::crash_point;
 use crate::peers::{MoveStream, PeerError};
 use crate::store::{Change, GroupId, KeyCursor, MoveLog, SlotInfo, SlotSum};
@@ -391,7 +391,13 @@ impl Sender {
             () = self.stop.stopped() => Err(Over::Stopped),
             heard = receive.next() => self.hear(heard, hurry),
             permit = send.reserve(), if may_send => match permit {
-                Ok(permit) => self.send(permit).map(|()| None),
+                Ok(permit) => {
+                    self.send(permit)?;
+                    if !hurry {
+                        self.rest().await;
+                    }
+                    Ok(None)
+                }
                 // What is received says why, if anything does.
                 Err(_) => {
                     let next = receive.next();
@@ -401,6 +407,17 @@ impl Sender {
             },
             () = self.appended.notified(), if queued == 0 => Ok(None),
             () = clock.sleep(nap) => Ok(None),
+        }
+    }
+
+    /// Lets requests go first: see [`rest`](throttle::rest).
+    async fn rest(&self) {
+        let clock = &self.shared.parts.clock;
+        let before = clock.now();
+        clock.sleep(throttle::BREATH).await;
+        let longer = throttle::rest(clock.now().since(before));
+        if !longer.is_zero() {
+            clock.sleep(longer).await;
         }
     }
 

@@ -79,12 +79,38 @@ impl Throttle {
     }
 }
 
+/// Pause after each message: the shortest that the runtime's timer knows.
+pub(super) const BREATH: Duration = Duration::from_millis(1);
+
+/// How late the end of such a pause may come on a machine that has nothing else to do.
+const BREATH_SLACK: Duration = Duration::from_millis(2);
+
+/// Longest further pause.
+const REST_MAX: Duration = Duration::from_millis(20);
+
+/// How much longer to wait after a pause that took so long: where it ended late, others
+/// wait for the processor, and a move is in less of a hurry than they are.
+pub(super) fn rest(took: Duration) -> Duration {
+    let late = took.saturating_sub(BREATH + BREATH_SLACK);
+    late.saturating_mul(4).min(REST_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const fn at(ms: u64) -> Moment {
         Moment::from_micros(ms * 1000)
+    }
+
+    #[test]
+    fn who_is_late_rests_longer() {
+        for (took, expected) in [(0, 0), (1, 0), (3, 0), (4, 4), (6, 12), (60, 20)] {
+            assert_eq!(
+                rest(Duration::from_millis(took)),
+                Duration::from_millis(expected)
+            );
+        }
     }
 
     #[test]

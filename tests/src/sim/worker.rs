@@ -235,7 +235,7 @@ fn answered(ask: Ask, reply: Reply) -> Answer {
 
 /// A value as it is stored: some are long, so that a slot takes more than one message.
 fn text_of(value: u64) -> String {
-    let long = if value % 7 == 0 { 4_000 } else { 0 };
+    let long = if value.is_multiple_of(7) { 4_000 } else { 0 };
     format!("{value} {}", "-".repeat(long))
 }
 

@@ -56,7 +56,7 @@ fn cancelled_weights_are_those_of_before() {
         ..Ask::default()
     };
     request(&mut world, &weigh("n1", 2), 1);
-    carry_out(&mut world, usize::MAX);
+    carry_out(&mut world, u32::MAX);
     assert!(in_state(&world, OperationState::Done));
     let running = request(&mut world, &weigh("n1", 5), 2);
     let before = running.before.values().next().unwrap();

@@ -77,7 +77,7 @@ fn held(members: usize, seed: u64) -> World {
 }
 
 /// Lets slots move until about so many have, and whatever was sealed by then has ended.
-fn carry_out(world: &mut World, most: u32) {
+pub(super) fn carry_out(world: &mut World, most: u32) {
     let node = |world: &World| world.nodes.iter().position(|node| node.alive).unwrap();
     let left = |world: &World| world.nodes[node(world)].state.misplaced();
     let enough = left(world).saturating_sub(most);
