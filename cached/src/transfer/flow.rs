@@ -250,13 +250,23 @@ mod tests {
         for ms in (0..=10_000).step_by(50) {
             flow.on_sent(at(ms), 1, 1);
             flow.on_applied(at(ms), (flow.sent, 0, 0)).unwrap();
-            flow.check(at(ms), 0).unwrap();
+            flow.check(at(ms), LAG_MAX).unwrap();
             if windows.last() != Some(&flow.window()) {
                 windows.push(flow.window());
             }
             assert_eq!(flow.throttled(), ms >= 750);
         }
-        assert_eq!(windows, [1024, 512, 256, 128, 64, 32].map(|kib| kib << 10));
+        assert_eq!(
+            windows,
+            [1024, 512, 256, 128, 64, 32, 0].map(|kib| kib << 10)
+        );
+        assert!(flow.has_room(), "what waits can still be sent");
+        flow.check(at(10_001), LAG_MAX - 1).unwrap();
+        assert_eq!(
+            flow.window(),
+            WINDOW_MIN,
+            "it got close: writers are let in again"
+        );
     }
 
     #[test]
