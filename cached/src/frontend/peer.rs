@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cached_proto::convert::{WireOperation, group_from_pb, outcome_to_pb};
+use cached_proto::convert::{WireOperation, group_from_pb, outcome_to_pb, slot_map};
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::{Operation, Route};
 use cached_proto::pb::cached::admin::v1::NodeStats;
@@ -23,7 +23,6 @@ use super::grpc::message::kind_of;
 use super::metrics::requests::Protocol;
 use super::status::to_status;
 use super::{FrontendParts, PeerCertificate};
-use crate::peers::slot_map;
 
 /// Answers other nodes.
 #[derive(Debug)]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use cached_client::connections::{Connections, Link};
 use cached_client::{Error, status};
-use cached_proto::convert::{member_id, member_state_from_pb, operation_to_pb, outcome_from_pb};
+use cached_proto::convert::{
+    member_id, member_state_from_pb, operation_to_pb, outcome_from_pb, slot_map,
+};
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::{Outcome, Route};
 use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgress};
@@ -22,7 +24,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Flushed, Forwarded, Identity, MoveStream, Peer, PeerError, PeerFuture, Peers, ProbeAnswer,
-    Suspect, Verdict, moving, slot_map,
+    Suspect, Verdict, moving,
 };
 use crate::clock::Clock;
 

@@ -2,7 +2,6 @@
 
 pub mod grpc;
 pub(crate) mod moving;
-pub mod slot_map;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +11,7 @@ use std::time::Duration;
 
 use cached_proto::failure::Failure;
 use cached_proto::operation::{Operation, Outcome};
-use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgress};
+pub use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgress};
 use cached_proto::records::MemberState;
 use cached_proto::types::{Epoch, GroupName, Incarnation, MemberId, Slot};
 use futures_util::stream::BoxStream;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cached_client::connections::{ConnectOptions, Connections};
+use cached_proto::convert::slot_map;
 use cached_proto::failure::{Applied, Failure, FailureCode};
 use cached_proto::operation::{Condition, Operation, Reply};
 use cached_proto::pb::cached::admin::v1::{BlacklistEntry, MemberState as WireState, NodeStats};
@@ -18,7 +19,7 @@ use cached_proto::types::{Epoch, GroupName, Incarnation, Key, MemberId, NodeName
 use tonic::{Code, Request, Response, Status};
 
 use super::grpc::GrpcPeers;
-use super::{Flushed, Forwarded, Identity, Peer, PeerError, Peers, Suspect, Verdict, slot_map};
+use super::{Flushed, Forwarded, Identity, Peer, PeerError, Peers, Suspect, Verdict};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 

@@ -4,7 +4,7 @@ use cached_proto::table::PageIndex;
 use cached_proto::types::{Epoch, GroupName, MemberId, Slot};
 
 use crate::registry::Record;
-use crate::store::{Change, GroupId, SlotSum};
+use crate::store::{Change, GroupId, SlotInfo, SlotSum};
 
 /// An offer of slots of one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,5 +110,51 @@ pub fn group_of(change: &mut Change) -> Option<&mut GroupId> {
             Some(group)
         }
         Change::Seal { .. } => None,
+    }
+}
+
+/// What both ends hold of each slot, with its number of changes.
+pub(super) type Sums = Vec<(Slot, u64, SlotSum)>;
+
+/// A slot as it is offered.
+pub(super) fn offered(info: &SlotInfo) -> OfferedSlot {
+    OfferedSlot {
+        slot: info.slot,
+        epoch: info.epoch,
+        base: info.base,
+    }
+}
+
+/// Both ends must hold the same of every slot (I13); the error names where they differ.
+pub(super) fn compare(own: &Sums, theirs: &Sums) -> Result<(), String> {
+    if own.len() != theirs.len() {
+        let (own, theirs) = (own.len(), theirs.len());
+        return Err(format!("the receiver sealed {theirs} slots of {own}"));
+    }
+    for (own, theirs) in own.iter().zip(theirs) {
+        let shown = |(slot, seq, sum): &(Slot, u64, SlotSum)| {
+            let SlotSum { keys, digest, .. } = sum;
+            format!("slot {slot}: {keys} entries, change {seq}, digest {digest:016x}")
+        };
+        let key = |(slot, seq, sum): &(Slot, u64, SlotSum)| (*slot, *seq, sum.keys, sum.digest);
+        if key(own) != key(theirs) {
+            return Err(format!(
+                "the ends differ after the seal: here {}; there {}",
+                shown(own),
+                shown(theirs)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What a message is called.
+pub(super) fn word(message: &ToSender) -> &'static str {
+    match message {
+        ToSender::Granted { .. } => "granted",
+        ToSender::Refused(..) => "refused",
+        ToSender::Applied { .. } => "applied",
+        ToSender::Sealed(_) => "sealed",
+        ToSender::Done => "done",
     }
 }

@@ -14,12 +14,13 @@ use tokio::sync::mpsc::Permit;
 
 use super::batch::Batch;
 use super::flow::{CHECK_EVERY, CHUNK, Flow};
-use super::messages::{Changes, Declined, Offer, OfferedSlot, ToReceiver, ToSender, group_of};
+use super::messages::{Changes, Declined, Offer, Sums, ToReceiver, ToSender};
+use super::messages::{compare, group_of, offered, word};
 use super::order::{MoveEnd, MoveNews};
 use super::{Told, Transfers, throttle};
 use crate::faults::crash_point;
 use crate::peers::{MoveStream, PeerError};
-use crate::store::{Change, GroupId, KeyCursor, MoveLog, SlotInfo, SlotSum};
+use crate::store::{Change, GroupId, KeyCursor, MoveLog, SlotInfo};
 use crate::tasks::Stop;
 
 /// How long the receiver may take to be reached, and again to answer the offer.
@@ -58,9 +59,6 @@ fn failed(why: impl Into<String>) -> Over {
         declined: None,
     }
 }
-
-/// What both ends hold of each slot.
-type Sums = Vec<(Slot, u64, SlotSum)>;
 
 /// The task that sends a batch.
 pub(super) struct Sender {
@@ -583,46 +581,5 @@ impl Sender {
             batch.counts.skipped = flow.skipped;
             batch.counts.shed = self.shed;
         });
-    }
-}
-
-fn offered(info: &SlotInfo) -> OfferedSlot {
-    OfferedSlot {
-        slot: info.slot,
-        epoch: info.epoch,
-        base: info.base,
-    }
-}
-
-/// Both ends must hold the same of every slot (I13); the error names where they differ.
-fn compare(own: &Sums, theirs: &Sums) -> Result<(), String> {
-    if own.len() != theirs.len() {
-        let (own, theirs) = (own.len(), theirs.len());
-        return Err(format!("the receiver sealed {theirs} slots of {own}"));
-    }
-    for (own, theirs) in own.iter().zip(theirs) {
-        let shown = |(slot, seq, sum): &(Slot, u64, SlotSum)| {
-            let SlotSum { keys, digest, .. } = sum;
-            format!("slot {slot}: {keys} entries, change {seq}, digest {digest:016x}")
-        };
-        let key = |(slot, seq, sum): &(Slot, u64, SlotSum)| (*slot, *seq, sum.keys, sum.digest);
-        if key(own) != key(theirs) {
-            return Err(format!(
-                "the ends differ after the seal: here {}; there {}",
-                shown(own),
-                shown(theirs)
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn word(message: &ToSender) -> &'static str {
-    match message {
-        ToSender::Granted { .. } => "granted",
-        ToSender::Refused(..) => "refused",
-        ToSender::Applied { .. } => "applied",
-        ToSender::Sealed(_) => "sealed",
-        ToSender::Done => "done",
     }
 }

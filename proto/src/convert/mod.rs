@@ -10,6 +10,7 @@ mod answer;
 mod batch;
 mod failure;
 mod operation;
+pub mod slot_map;
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cached_proto::operation::{Condition, Operation, Reply};
-use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgress};
 use cached_proto::table::PageIndex;
 use cached_proto::types::{Epoch, GroupName, Key, MemberId, Slot};
 use futures_util::StreamExt;
@@ -16,6 +15,7 @@ use crate::cluster::view::ViewCell;
 use crate::counters::Counters;
 use crate::operator::fixture;
 use crate::parking::Parking;
+use crate::peers::{BlacklistEntry, NodeStats, PairProgress};
 use crate::peers::{
     Flushed, Forwarded, MoveStream, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect,
     Verdict,

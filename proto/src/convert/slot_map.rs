@@ -1,7 +1,7 @@
 //! Sets of slots as messages carry them: one bit for each. Pure.
 
+use crate::types::{Invalid, SLOTS, Slot};
 use bytes::Bytes;
-use cached_proto::types::{Invalid, SLOTS, Slot};
 
 /// Bytes of a map: slot s is bit s % 8 of byte s / 8.
 const MAP_BYTES: usize = SLOTS as usize / 8;
