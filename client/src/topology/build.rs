@@ -1,6 +1,7 @@
 //! Members and rows put together, from whatever source. Pure.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use cached_proto::types::{Epoch, Invalid, MemberId, SLOTS, Slot};
 
@@ -10,7 +11,11 @@ use super::{Member, NOBODY};
 #[derive(Debug)]
 pub(super) struct Builder {
     members: BTreeMap<MemberId, Member>,
-    owners: Vec<Option<(MemberId, Epoch)>>,
+    /// Who owns slots, numbered in the order in which they were named: many slots have
+    /// one owner, who is looked up once for each range of them.
+    named: BTreeMap<MemberId, u16>,
+    /// Owners by that number.
+    owners: Vec<(u16, Epoch)>,
 }
 
 /// Members by name, then incarnation; owners as in [`super::Topology`].
@@ -20,7 +25,8 @@ impl Builder {
     pub(super) fn new() -> Self {
         Self {
             members: BTreeMap::new(),
-            owners: vec![None; usize::from(SLOTS)],
+            named: BTreeMap::new(),
+            owners: vec![(NOBODY, Epoch(0)); usize::from(SLOTS)],
         }
     }
 
@@ -36,42 +42,54 @@ impl Builder {
         }
     }
 
-    /// Sets the owner of a slot; twice is refused.
-    pub(super) fn owner(
+    /// Sets the owner of neighbouring slots; twice is refused.
+    pub(super) fn own(
         &mut self,
-        slot: Slot,
+        slots: RangeInclusive<Slot>,
         owner: MemberId,
         epoch: Epoch,
     ) -> Result<(), Invalid> {
-        match self.owners[slot.index()].replace((owner, epoch)) {
-            None => Ok(()),
-            Some(_) => Err(Invalid::new(
-                "table",
-                format!("gives slot {slot} two owners"),
-            )),
+        // Each owner has a slot, so there are fewer of them than NOBODY.
+        let next = self.named.len() as u16;
+        let number = *self.named.entry(owner).or_insert(next);
+        let (first, last) = (slots.start().index(), slots.end().index());
+        for (row, slot) in self.owners[first..=last].iter_mut().zip(first..) {
+            if row.0 != NOBODY {
+                return Err(Invalid::new(
+                    "table",
+                    format!("gives slot {slot} two owners"),
+                ));
+            }
+            *row = (number, epoch);
         }
+        Ok(())
     }
 
     /// Counts slots, adds owners that are no members as DOWN, and numbers all.
     pub(super) fn build(mut self) -> Result<Built, Invalid> {
-        for (owner, _) in self.owners.iter().flatten() {
-            let member = self
-                .members
-                .entry(owner.clone())
-                .or_insert_with(|| down(owner.clone()));
-            member.slots += 1;
+        let mut slots = vec![0; self.named.len()];
+        for (number, _) in self.owners.iter().filter(|row| row.0 != NOBODY) {
+            slots[usize::from(*number)] += 1;
+        }
+        for (owner, number) in &self.named {
+            let member = self.members.entry(owner.clone());
+            let member = member.or_insert_with(|| down(owner.clone()));
+            member.slots = slots[usize::from(*number)];
         }
         if self.members.len() >= usize::from(NOBODY) {
             let problem = format!("are {}; the limit is {NOBODY}", self.members.len());
             return Err(Invalid::new("members", problem));
         }
-        let numbers: BTreeMap<MemberId, u16> = self.members.keys().cloned().zip(0..).collect();
-        let number = |row: &Option<(MemberId, Epoch)>| match row {
-            None => (NOBODY, Epoch(0)),
-            Some((owner, epoch)) => (numbers[owner], *epoch),
-        };
-        let owners = self.owners.iter().map(number).collect();
-        Ok((self.members.into_values().collect(), owners))
+        let mut renumbered = vec![NOBODY; self.named.len()];
+        for (member, index) in self.members.keys().zip(0..) {
+            if let Some(number) = self.named.get(member) {
+                renumbered[usize::from(*number)] = index;
+            }
+        }
+        for row in self.owners.iter_mut().filter(|row| row.0 != NOBODY) {
+            row.0 = renumbered[usize::from(row.0)];
+        }
+        Ok((self.members.into_values().collect(), self.owners))
     }
 }
 

@@ -74,10 +74,7 @@ fn read_range(range: &pb::SlotRange, builder: &mut Builder) -> Result<(), Invali
         return Ok(());
     }
     let owner = member_id(&range.owner, &range.incarnation)?;
-    for slot in Slot::all().take(last.index() + 1).skip(first.index()) {
-        builder.owner(slot, owner.clone(), Epoch(range.epoch))?;
-    }
-    Ok(())
+    builder.own(first..=last, owner, Epoch(range.epoch))
 }
 
 fn slot(number: u32) -> Result<Slot, Invalid> {

@@ -65,7 +65,7 @@ impl Records {
         }
         for (page, rows) in &self.pages {
             for (slot, row) in page.slots().zip(&rows.rows) {
-                builder.owner(slot, row.owner.clone(), row.epoch)?;
+                builder.own(slot..=slot, row.owner.clone(), row.epoch)?;
             }
         }
         let (members, owners) = builder.build()?;
