@@ -64,3 +64,11 @@ pub struct Counters {
     /// Entries dropped because a receiver of moving slots had no room for them.
     pub keys_shed: Counter,
 }
+
+impl Counters {
+    /// Operations asked for, however they came.
+    pub fn asked(&self) -> u64 {
+        let fronts = [&self.rest, &self.grpc, &self.resp, &self.peer];
+        fronts.into_iter().map(Counter::get).sum()
+    }
+}

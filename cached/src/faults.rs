@@ -19,7 +19,8 @@ pub enum Fault {
     R11,
     /// The fence is checked before an operation instead of after it.
     R14,
-    /// A received entry is stored although a newer one is there.
+    /// Entries are sent after the changes that came later, stored although something newer
+    /// is there, and the sums of both ends are not compared.
     R19,
     /// Evictions are not sent.
     R23,

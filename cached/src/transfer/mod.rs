@@ -8,6 +8,7 @@
 
 mod batch;
 mod flow;
+mod late;
 pub mod messages;
 mod meter;
 pub mod order;

@@ -14,11 +14,12 @@ use tokio::sync::mpsc::Permit;
 
 use super::batch::Batch;
 use super::flow::{CHECK_EVERY, CHUNK, Flow};
+use super::late::Late;
 use super::messages::{Changes, Declined, Offer, Sums, ToReceiver, ToSender};
 use super::messages::{compare, group_of, offered, word};
 use super::order::{MoveEnd, MoveNews};
 use super::{Told, Transfers, throttle};
-use crate::faults::crash_point;
+use crate::faults::{Fault, crash_point, planted};
 use crate::peers::{MoveStream, PeerError};
 use crate::store::{Change, GroupId, KeyCursor, MoveLog, SlotInfo};
 use crate::tasks::Stop;
@@ -75,9 +76,13 @@ pub(super) struct Sender {
     /// A message was sent since the last step of it.
     scan_owed: bool,
     flow: Flow,
+    /// Operations that this node had been asked for at the last message.
+    asked: u64,
     shed: u64,
     /// `Sealed` was told: nothing but the outcome of the commit ends it (R1).
     decided_elsewhere: bool,
+    /// What a planted fault holds back.
+    late: Late,
 }
 
 impl Sender {
@@ -95,8 +100,10 @@ impl Sender {
             scan: (0, None),
             scan_owed: false,
             flow,
+            asked: 0,
             shed: 0,
             decided_elsewhere: false,
+            late: Late::default(),
         }
     }
 
@@ -391,7 +398,7 @@ impl Sender {
             permit = send.reserve(), if may_send => match permit {
                 Ok(permit) => {
                     self.send(permit)?;
-                    if !hurry {
+                    if !hurry && self.others_work() {
                         self.rest().await;
                     }
                     Ok(None)
@@ -408,6 +415,12 @@ impl Sender {
         }
     }
 
+    /// Whether this node was asked for anything since the last message.
+    fn others_work(&mut self) -> bool {
+        let asked = self.shared.parts.counters.asked();
+        std::mem::replace(&mut self.asked, asked) != asked
+    }
+
     /// Lets requests go first: see [`rest`](throttle::rest).
     async fn rest(&self) {
         let clock = &self.shared.parts.clock;
@@ -421,7 +434,10 @@ impl Sender {
 
     /// Sends the next changes.
     fn send(&mut self, permit: Permit<'_, ToReceiver>) -> Result<(), Over> {
-        let taken = self.log.take(CHUNK);
+        let mut taken = self.log.take(CHUNK);
+        if planted(Fault::R19) {
+            taken = self.late.put_off(taken);
+        }
         let weight: u64 = taken.iter().map(Change::weight).sum();
         let (queued, window) = (self.log.queued(), self.flow.window());
         if queued < window && queued + weight >= window {

@@ -82,17 +82,22 @@ impl Throttle {
 /// Pause after each message: the shortest that the runtime's timer knows.
 pub(super) const BREATH: Duration = Duration::from_millis(1);
 
-/// How late the end of such a pause may come on a machine that has nothing else to do.
-const BREATH_SLACK: Duration = Duration::from_millis(2);
+/// How late the end of such a pause may come on a machine that has nothing else to do:
+/// timers end with the millisecond after theirs.
+const BREATH_SLACK: Duration = Duration::from_micros(1200);
 
-/// Longest further pause.
-const REST_MAX: Duration = Duration::from_millis(20);
+/// How many times its lateness a sender waits on: with that it takes about a tenth of the
+/// time for which others wait.
+const PATIENCE: u32 = 10;
+
+/// Longest further pause: a batch goes on, if slowly, on a machine that is never idle.
+const REST_MAX: Duration = Duration::from_millis(40);
 
 /// How much longer to wait after a pause that took so long: where it ended late, others
 /// wait for the processor, and a move is in less of a hurry than they are.
 pub(super) fn rest(took: Duration) -> Duration {
     let late = took.saturating_sub(BREATH + BREATH_SLACK);
-    late.saturating_mul(4).min(REST_MAX)
+    late.saturating_mul(PATIENCE).min(REST_MAX)
 }
 
 #[cfg(test)]
@@ -105,7 +110,7 @@ mod tests {
 
     #[test]
     fn who_is_late_rests_longer() {
-        for (took, expected) in [(0, 0), (1, 0), (3, 0), (4, 4), (6, 12), (60, 20)] {
+        for (took, expected) in [(0, 0), (1, 0), (2, 0), (3, 8), (4, 18), (60, 40)] {
             assert_eq!(
                 rest(Duration::from_millis(took)),
                 Duration::from_millis(expected)

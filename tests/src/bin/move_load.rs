@@ -35,6 +35,9 @@ struct Arguments {
     /// Seconds of each steady phase.
     #[arg(long)]
     steady: Option<u64>,
+    /// One more flag of each node, as in `--node-flag=--log=debug`.
+    #[arg(long)]
+    node_flag: Vec<String>,
     /// Writes the figures to this file as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -53,6 +56,7 @@ impl Arguments {
         load.writes_per_second = self.writes.unwrap_or(load.writes_per_second);
         load.workers = self.workers.unwrap_or(load.workers);
         load.batch = self.batch.unwrap_or(load.batch);
+        options.flags.extend(self.node_flag.iter().cloned());
         if let Some(seconds) = self.steady {
             options.steady = Duration::from_secs(seconds);
         }

@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 use super::FrontendParts;
 use super::auth::{Pass, Role};
 use super::status::to_status;
+use crate::clock::Moment;
 use crate::operator::Operator;
 use operations::OperationFollower;
 
@@ -51,12 +52,19 @@ fn target(name: &str) -> Result<NodeName, Status> {
     NodeName::new(name).map_err(|bad| invalid(Invalid::new("target", bad.problem)))
 }
 
+/// Pause between two views that a follower is told. A view names every range of slots, and
+/// while slots move there is a new one for every batch; what changes in between, callers
+/// learn from the answers to their requests.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
 /// A caller that follows the topology.
 struct Follower {
     parts: Arc<FrontendParts>,
     pass: Pass,
     /// Number of the last view told; `None` before the first.
     told: Option<u64>,
+    /// When the next one may be told.
+    next_at: Moment,
     once: bool,
 }
 
@@ -74,12 +82,22 @@ impl Follow for Follower {
         }
         let mut topology = match self.told {
             None => operator.topology(),
-            Some(told) => following(operator, told).await?,
+            Some(told) => {
+                let seen = following(operator, told).await?;
+                match self.next_at.since(self.parts.clock.now()) {
+                    Duration::ZERO => seen,
+                    pause => {
+                        self.parts.clock.sleep(pause).await;
+                        operator.topology()
+                    }
+                }
+            }
         };
         while topology.cluster_uuid.is_empty() {
             topology = following(operator, topology.view).await?;
         }
         self.told = Some(topology.view);
+        self.next_at = self.parts.clock.now() + TELL_EVERY;
         Some(self.pass.check(Role::Read).map(|()| topology))
     }
 }
@@ -131,6 +149,7 @@ impl Admin for AdminService {
             parts: Arc::clone(&self.parts),
             pass,
             told: None,
+            next_at: Moment::default(),
             once: request.into_inner().once,
         };
         Ok(Response::new(follow(follower)))
