@@ -76,6 +76,8 @@ pub(super) struct Sender {
     scan_owed: bool,
     flow: Flow,
     shed: u64,
+    /// The receiver may hold everything sealed, which outlives the stream there.
+    may_be_kept: bool,
     /// `Sealed` was told: nothing but the outcome of the commit ends it (R1).
     decided_elsewhere: bool,
 }
@@ -96,6 +98,7 @@ impl Sender {
             scan_owed: false,
             flow,
             shed: 0,
+            may_be_kept: false,
             decided_elsewhere: false,
         }
     }
@@ -110,19 +113,25 @@ impl Sender {
             // A sealed slot stays sealed: its commit may be under way.
             Over::Stopped if self.decided_elsewhere => {}
             Over::Stopped => self.unseal(),
+            // One that does not hear of it reads it in the rows.
             Over::Ended(MoveEnd::Committed(record)) => {
                 self.say(&mut stream, ToReceiver::Committed(record)).await;
             }
             Over::Ended(MoveEnd::Aborted(why)) => {
                 self.unseal();
-                self.say(&mut stream, ToReceiver::Aborted(why)).await;
+                let heard = self.say(&mut stream, ToReceiver::Aborted(why)).await;
+                self.tell_if_unheard(heard).await;
             }
             Over::Failed { why, declined } => {
                 self.unseal();
-                if declined.is_none() {
-                    let aborted = ToReceiver::Aborted(why.clone());
-                    self.say(&mut stream, aborted).await;
-                }
+                let heard = match declined {
+                    // It has dropped what it had.
+                    Some(_) => true,
+                    None => {
+                        let aborted = ToReceiver::Aborted(why.clone());
+                        self.say(&mut stream, aborted).await
+                    }
+                };
                 self.shared.forget(&self.batch);
                 let counts = MoveCounts {
                     failed: self.flow.sent,
@@ -137,9 +146,18 @@ impl Sender {
                     counts,
                 };
                 self.tell(news).await;
+                self.tell_if_unheard(heard).await;
             }
         }
         self.shared.forget(&self.batch);
+    }
+
+    /// Says that a receiver may keep for good what it holds sealed.
+    async fn tell_if_unheard(&self, heard: bool) {
+        if self.may_be_kept && !heard {
+            let slots = self.batch.order.slots.clone();
+            self.tell(MoveNews::Unheard { slots }).await;
+        }
     }
 
     async fn up_to_the_seal(&mut self, stream: &mut Option<MoveStream>) -> Result<(), Over> {
@@ -311,6 +329,7 @@ impl Sender {
     async fn seal(&mut self, stream: &mut MoveStream) -> Result<(), Over> {
         crash_point("before-seal");
         self.show("sealed");
+        self.may_be_kept = true;
         let clock = self.shared.parts.clock.clone();
         let (wall, until) = (clock.wall(), clock.now() + SEAL_MAX);
         let mut own = Sums::new();
@@ -521,24 +540,25 @@ impl Sender {
     }
 
     /// Tells the receiver the end, if it can be reached, and waits a moment for it to
-    /// take note.
-    async fn say(&self, stream: &mut Option<MoveStream>, end: ToReceiver) {
-        let Some(stream) = stream else { return };
+    /// take note. Answers whether it has.
+    async fn say(&self, stream: &mut Option<MoveStream>, end: ToReceiver) -> bool {
+        let Some(stream) = stream else { return false };
         let saying = async {
             if stream.send.send(end).await.is_err() {
-                return;
+                return false;
             }
             while let Some(Ok(heard)) = stream.receive.next().await {
                 if heard == ToSender::Done {
-                    return;
+                    return true;
                 }
             }
+            false
         };
         tokio::select! {
             biased;
-            () = saying => {}
-            () = self.stop.stopped() => {}
-            () = self.shared.parts.clock.sleep(DONE_MAX) => {}
+            heard = saying => heard,
+            () = self.stop.stopped() => false,
+            () = self.shared.parts.clock.sleep(DONE_MAX) => false,
         }
     }
 
