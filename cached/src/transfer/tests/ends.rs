@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cached_proto::types::Epoch;
 
+use super::super::Told;
 use super::super::messages::{Changes, ToReceiver, ToSender};
 use super::super::order::{MoveEnd, MoveNews};
 use super::is_sealed;
@@ -63,6 +64,16 @@ async fn a_stream_that_fails_at_any_step_leaves_nothing_behind() {
                 n2.transfers.take_staged(slot(0), 1).is_none(),
                 "{why} {before}"
             );
+            // From the seal on it may have kept what it has.
+            let told = world.n1.told.try_recv();
+            let unheard = matches!(
+                told,
+                Ok(Told::Move {
+                    news: MoveNews::Unheard { .. },
+                    ..
+                })
+            );
+            assert_eq!(unheard, step >= 4, "{step} {deed:?}: {told:?}");
             // And the next attempt gets through.
             world.on_message(|_| Deed::Pass);
             world.on_answer(|_| Deed::Pass);

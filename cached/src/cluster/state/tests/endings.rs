@@ -190,8 +190,6 @@ fn stragglers_stay_where_they_went_if_their_operation_was_ended_early() {
         (OperationState::Failed, true),
         (OperationState::Done, false),
         (OperationState::Refused, false),
-        // It may move them yet.
-        (OperationState::Paused, false),
     ] {
         let mut world = cluster(Mode::Available, 3, 122);
         request(&mut world, &drains(&["n2"]), 1);
