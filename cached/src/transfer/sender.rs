@@ -2,6 +2,8 @@
 //! seals them, and tells the receiver how it ended. Thin: `flow` decides how much and
 //! how long, the cluster's state decides what and when.
 
+mod ending;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,55 +111,8 @@ impl Sender {
             Err(over) => over,
             Ok(()) => self.wait_for_the_end(&mut stream).await,
         };
-        match over {
-            // A sealed slot stays sealed: its commit may be under way.
-            Over::Stopped if self.decided_elsewhere => {}
-            Over::Stopped => self.unseal(),
-            // One that does not hear of it reads it in the rows.
-            Over::Ended(MoveEnd::Committed(record)) => {
-                self.say(&mut stream, ToReceiver::Committed(record)).await;
-            }
-            Over::Ended(MoveEnd::Aborted(why)) => {
-                self.unseal();
-                let heard = self.say(&mut stream, ToReceiver::Aborted(why)).await;
-                self.tell_if_unheard(heard).await;
-            }
-            Over::Failed { why, declined } => {
-                self.unseal();
-                let heard = match declined {
-                    // It has dropped what it had.
-                    Some(_) => true,
-                    None => {
-                        let aborted = ToReceiver::Aborted(why.clone());
-                        self.say(&mut stream, aborted).await
-                    }
-                };
-                self.shared.forget(&self.batch);
-                let counts = MoveCounts {
-                    failed: self.flow.sent,
-                    failures: 1,
-                    shed: self.shed,
-                    ..MoveCounts::default()
-                };
-                let news = MoveNews::Failed {
-                    why,
-                    busy: declined == Some(Declined::Busy),
-                    over_capacity: declined == Some(Declined::OverCapacity),
-                    counts,
-                };
-                self.tell(news).await;
-                self.tell_if_unheard(heard).await;
-            }
-        }
+        self.end(over, &mut stream).await;
         self.shared.forget(&self.batch);
-    }
-
-    /// Says that a receiver may keep for good what it holds sealed.
-    async fn tell_if_unheard(&self, heard: bool) {
-        if self.may_be_kept && !heard {
-            let slots = self.batch.order.slots.clone();
-            self.tell(MoveNews::Unheard { slots }).await;
-        }
     }
 
     async fn up_to_the_seal(&mut self, stream: &mut Option<MoveStream>) -> Result<(), Over> {
@@ -528,37 +483,6 @@ impl Sender {
                 let name = &self.batch.order.to.id.name;
                 Err(failed(format!("{name} did not {what} within {limit:?}")))
             }
-        }
-    }
-
-    /// The slots serve again, and what waits for them looks again.
-    fn unseal(&mut self) {
-        for info in self.slots.drain(..) {
-            self.shared.parts.store.end_move(info.slot, info.container);
-        }
-        self.shared.parts.parking.wake();
-    }
-
-    /// Tells the receiver the end, if it can be reached, and waits a moment for it to
-    /// take note. Answers whether it has.
-    async fn say(&self, stream: &mut Option<MoveStream>, end: ToReceiver) -> bool {
-        let Some(stream) = stream else { return false };
-        let saying = async {
-            if stream.send.send(end).await.is_err() {
-                return false;
-            }
-            while let Some(Ok(heard)) = stream.receive.next().await {
-                if heard == ToSender::Done {
-                    return true;
-                }
-            }
-            false
-        };
-        tokio::select! {
-            biased;
-            heard = saying => heard,
-            () = self.stop.stopped() => false,
-            () = self.shared.parts.clock.sleep(DONE_MAX) => false,
         }
     }
 
