@@ -53,7 +53,7 @@ async fn documents_of_changes_are_as_published() {
     fits("plan", &document(&cluster, "drain n2 --dry-run", 0).await);
 
     // Slow enough to be looked at on the way.
-    let slow = "drain n3 --yes --detach --max-rate 20KB";
+    let slow = "drain n3 --yes --detach --max-rate 50KB";
     let open = document(&cluster, slow, 9).await;
     fits("operation", &open);
     let id = open["name"].as_str().unwrap().to_owned();
@@ -80,6 +80,7 @@ async fn documents_of_changes_are_as_published() {
         fits("change", &serde_json::from_str(line).unwrap());
     }
 
+    cluster.operator().settled(SETTLED_MAX).await;
     fits("nothing", &document(&cluster, "drain n3 --yes", 0).await);
     fits(
         "operation",
