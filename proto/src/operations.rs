@@ -270,6 +270,23 @@ impl MoveCounts {
 pub struct ProgressRecord {
     /// By receiver.
     pub to: BTreeMap<NodeName, MoveCounts>,
+    /// Receivers that take none of its slots, try after try.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub put_off: BTreeMap<NodeName, PutOffRecord>,
+}
+
+/// A receiver that a sender has tried in vain: for a while the planner gives it nothing
+/// that another member can have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutOffRecord {
+    /// Which life of the receiver.
+    pub inc: Incarnation,
+    /// Tries in a row that came to nothing.
+    pub tries: u32,
+    /// Why the last one did, for people.
+    pub why: String,
+    /// Unix time in milliseconds.
+    pub at_ms: u64,
 }
 
 #[cfg(test)]

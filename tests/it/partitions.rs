@@ -121,3 +121,26 @@ async fn a_cut_link_takes_nobody_over() {
     assert_eq!(before["ranges"], after["ranges"], "no row changed");
     load.finish().await.assert_clean();
 }
+
+/// Everything arrives late, and some packets only the second time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_and_lossy_network_only_takes_longer() {
+    if !etcd::is_there() {
+        return;
+    }
+    let Some(net) = Net::start(3) else { return };
+    if !net.impair("delay 5ms 2ms loss 1%") {
+        return;
+    }
+    let cluster = NetCluster::start(net, &FLAGS).await;
+    let operator = Operator::new(&cluster.url(3));
+    operator.settled(SETTLED_MAX).await;
+    let seeds = Options::nodes((1..=3).map(|host| cluster.url(host)));
+    let client = Client::connect(seeds).await.expect("the nodes answer");
+    let mut load = Load::fill(&client, &LoadOptions::default()).await;
+    load.begin("drain");
+    let id = operator.drain(&["n1"]).await.unwrap();
+    operator.done(&id, SETTLED_MAX).await;
+    operator.settled(SETTLED_MAX).await;
+    story::assert_only_lost(&load.finish().await, &std::collections::BTreeSet::new());
+}

@@ -81,14 +81,9 @@ async fn a_node_is_killed_in_the_middle_of_its_drain() {
     assert_only_lost(&report, &excused);
 }
 
-/// A receiver that lets us read only: its reason is shown, and the pauses between two tries
-/// become longer.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_of_rights_shows_its_reason() {
-    if !etcd::is_there() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
+/// Two nodes with the same tokens, and n3, whose tokens mean something else; with the file of
+/// an operator's token for the two.
+async fn with_a_stranger(folder: &tempfile::TempDir) -> (TestCluster, String) {
     let tokens = |name: &str, lines: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, lines).unwrap();
@@ -110,6 +105,18 @@ async fn a_refusal_of_rights_shows_its_reason() {
     let mut cluster = TestCluster::start_unwatched(2, setup).await;
     let stranger = Setup::with(&["--token-file", &theirs]).nodes(&FLAGS);
     cluster.add("n3", &stranger).await;
+    (cluster, mine)
+}
+
+/// A receiver that lets us read only: its reason is shown, and the pauses between two tries
+/// become longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_rights_shows_its_reason() {
+    if !etcd::is_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (cluster, mine) = with_a_stranger(&folder).await;
     let url = cluster.nodes[0].url();
     wait::until("the reason is shown", SETTLED_MAX, async || {
         let words = ["--endpoint", &url, "--token-file", &mine, "-o", "json"];
@@ -125,6 +132,42 @@ async fn a_refusal_of_rights_shows_its_reason() {
         }
     })
     .await;
+}
+
+/// A node that lets nobody in, and is let in by nobody, takes nobody for dead and is not
+/// taken for dead: no member loses its key, and the status says who refuses whom.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_other_tokens_is_not_dead() {
+    if !etcd::is_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (cluster, mine) = with_a_stranger(&folder).await;
+    let url = cluster.nodes[0].url();
+    wait::until(
+        "the status says who refuses whom",
+        SETTLED_MAX,
+        async || {
+            let words = ["--endpoint", &url, "--token-file", &mine, "-o", "json"];
+            let ran = cached_tests::command::cachectl(&words, "status")
+                .run()
+                .await;
+            if ran.out.contains("n3: refuses the calls of n1: ") {
+                Ok(())
+            } else {
+                Err(ran.out)
+            }
+        },
+    )
+    .await;
+    // Longer than a suspicion, an inquiry and a removal take.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    for node in &cluster.nodes {
+        let said = node.process.output();
+        for word in ["does not answer", "left: ", "registered again"] {
+            assert!(!said.contains(word), "{word}: {said}");
+        }
+    }
 }
 
 /// etcd is away for two leases of every node, in the middle of a drain.

@@ -47,6 +47,7 @@ impl Net {
         let Self { id, prefix, hosts } = self;
         ip(&format!("link add {id} type bridge"))?;
         ip(&format!("addr add {prefix}.1/24 dev {id}"))?;
+        ip(&format!("addr add {}/24 dev {id}", self.registry_address()))?;
         ip(&format!("link set {id} up"))?;
         for host in 1..=*hosts {
             let space = self.space(host);
@@ -74,6 +75,11 @@ impl Net {
         format!("{}.1", self.prefix)
     }
 
+    /// Another one, for the registry: it can be cut off without the tests' clients.
+    pub fn registry_address(&self) -> String {
+        format!("{}.2", self.prefix)
+    }
+
     /// Address of a host, from 1.
     pub fn address(&self, host: usize) -> String {
         format!("{}.{}", self.prefix, 10 + host)
@@ -81,15 +87,48 @@ impl Net {
 
     /// Nothing that `from` sends reaches `to` any more, without a word.
     pub fn cut(&self, from: usize, to: usize) {
-        let (space, to) = (self.space(from), self.address(to));
-        let line = format!("-n {space} neigh replace {to} lladdr {NOWHERE} dev eth0 nud permanent");
-        ip(&line).expect("a neighbour can be set");
+        self.cut_from(from, &self.address(to));
     }
 
     /// It does again.
     pub fn heal(&self, from: usize, to: usize) {
-        let (space, to) = (self.space(from), self.address(to));
+        self.heal_from(from, &self.address(to));
+    }
+
+    /// Nothing that a host sends reaches the registry any more: to that host, it stands
+    /// still.
+    pub fn cut_registry(&self, host: usize) {
+        self.cut_from(host, &self.registry_address());
+    }
+
+    /// It answers again.
+    pub fn heal_registry(&self, host: usize) {
+        self.heal_from(host, &self.registry_address());
+    }
+
+    fn cut_from(&self, host: usize, to: &str) {
+        let space = self.space(host);
+        let line = format!("-n {space} neigh replace {to} lladdr {NOWHERE} dev eth0 nud permanent");
+        ip(&line).expect("a neighbour can be set");
+    }
+
+    fn heal_from(&self, host: usize, to: &str) {
+        let space = self.space(host);
         ip(&format!("-n {space} neigh del {to} dev eth0")).expect("it was cut");
+    }
+
+    /// What every host sends from now on is late and partly lost, in words of `tc netem`;
+    /// false, with a message, where the kernel has no netem.
+    pub fn impair(&self, how: &str) -> bool {
+        for host in 1..=self.hosts {
+            let space = self.space(host);
+            let line = format!("-n {space} qdisc add dev eth0 root netem {how}");
+            if let Err(error) = run("tc", &line) {
+                eprintln!("skipped: no latency or loss here (needs tc and sch_netem): {error}");
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -104,16 +143,20 @@ impl Drop for Net {
 }
 
 fn ip(line: &str) -> Result<(), String> {
-    let ran = Command::new("ip")
+    run("ip", line)
+}
+
+fn run(program: &str, line: &str) -> Result<(), String> {
+    let ran = Command::new(program)
         .args(line.split_whitespace())
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("ip: {error}"))?;
+        .map_err(|error| format!("{program}: {error}"))?;
     if ran.status.success() {
         return Ok(());
     }
     Err(format!(
-        "ip {line}: {}",
+        "{program} {line}: {}",
         String::from_utf8_lossy(&ran.stderr).trim()
     ))
 }
@@ -133,7 +176,13 @@ pub struct NetCluster {
 impl NetCluster {
     /// A node `n1`, `n2`, … on each host, with these flags; returns when all listen.
     pub async fn start(net: Net, flags: &[&str]) -> Self {
-        let etcd = Etcd::start_on(&net.own_address()).await;
+        let hosts = net.hosts;
+        Self::start_first(net, hosts, flags).await
+    }
+
+    /// The same on the first hosts only.
+    pub async fn start_first(net: Net, nodes: usize, flags: &[&str]) -> Self {
+        let etcd = Etcd::start_on(&net.registry_address()).await;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut cluster = Self {
             nodes: Vec::new(),
@@ -141,8 +190,14 @@ impl NetCluster {
             net,
             folder,
         };
-        for host in 1..=cluster.net.hosts {
-            let node = cluster.launch(host, flags);
+        let expected = nodes.to_string();
+        let flags: Vec<&str> = flags
+            .iter()
+            .copied()
+            .chain(["--expect", &expected])
+            .collect();
+        for host in 1..=nodes {
+            let node = cluster.launch(host, &flags);
             cluster.nodes.push(node);
         }
         for node in &mut cluster.nodes {
@@ -151,14 +206,20 @@ impl NetCluster {
         cluster
     }
 
+    /// Starts a node on the next host; returns when it listens.
+    pub async fn add(&mut self, flags: &[&str]) {
+        let mut node = self.launch(self.nodes.len() + 1, flags);
+        node.listening().await;
+        self.nodes.push(node);
+    }
+
     fn launch(&self, host: usize, flags: &[&str]) -> Process {
         let words = format!(
-            "netns exec {} {} --insecure --name n{host} --host {} --port {PORT} --etcd {} --expect {}",
+            "netns exec {} {} --insecure --name n{host} --host {} --port {PORT} --etcd {}",
             self.net.space(host),
             binaries::cached().display(),
             self.net.address(host),
             self.etcd.endpoint(),
-            self.net.hosts,
         );
         let words = words.split_whitespace().chain(flags.iter().copied());
         let words: Vec<String> = words.map(str::to_owned).collect();

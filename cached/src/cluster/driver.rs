@@ -220,12 +220,8 @@ impl Driver {
         self.help("cluster-probe", async move {
             let timeout = shared.config.probe_timeout;
             let result = probe(&*shared.peers, &shared.clock, &peer, timeout).await;
-            let fenced = result
-                .as_ref()
-                .ok()
-                .filter(|(answer, _)| answer.id == peer.id);
-            let fenced = fenced.map(|(answer, _)| answer.fenced);
-            shared.remember_probe(peer.id.clone(), LastProbe { started, fenced });
+            let last = LastProbe::new(started, &peer.id, result.as_ref().map(|(it, _)| it));
+            shared.remember_probe(peer.id.clone(), last);
             let result = result.map(|(answer, sample)| (answer, sample.offset_ms));
             Event::Probed {
                 peer,

@@ -12,7 +12,7 @@ use super::start::Starting;
 use super::state::event::Registration;
 use super::state::{Absent, Birth, grace};
 use crate::clock::Moment;
-use crate::peers::Peer;
+use crate::peers::{Peer, Unanswered};
 use crate::registry::{Compare, Record, Txn, Write};
 
 /// How often the name is looked at while its last holder may come back for it.
@@ -121,16 +121,23 @@ impl Starting<'_> {
         };
         let MemberId { name, inc } = &holder.id;
         for _ in 0..NAME_PROBES {
-            if self
-                .probe(&peer)
-                .await
-                .is_some_and(|(id, _)| id == holder.id)
-            {
-                return Err(StartError::Refused(format!(
-                    "name {name} is taken by a living node at {} (incarnation {inc}); choose \
-                     another --name",
-                    holder.address
-                )));
+            let address = &holder.address;
+            match self.probe(&peer).await {
+                Ok((id, _)) if id == holder.id => {
+                    return Err(StartError::Refused(format!(
+                        "name {name} is taken by a living node at {address} (incarnation {inc}); \
+                         choose another --name"
+                    )));
+                }
+                // It may be that holder, which its key says has lived lately.
+                Err(Unanswered::Refused(why)) => {
+                    return Err(StartError::Refused(format!(
+                        "name {name} is taken by a node at {address} (incarnation {inc}) that \
+                         refuses the calls of this one: {why}; choose another --name, or give \
+                         all nodes the same tokens and certificates"
+                    )));
+                }
+                Ok(_) | Err(Unanswered::Silent(_)) => {}
             }
         }
         let wait = grace(self.parts.config.fence_after).as_secs_f32();

@@ -20,7 +20,7 @@ use super::{ClusterConfig, ClusterParts};
 use crate::clock::{Clock, Moment};
 use crate::counters::Counters;
 use crate::parking::Parking;
-use crate::peers::{Peer, Peers, ProbeAnswer};
+use crate::peers::{Peer, PeerError, Peers, ProbeAnswer, Unanswered};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -53,8 +53,25 @@ pub(super) struct Facts {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LastProbe {
     pub(super) started: Moment,
-    /// Whether it answered as that incarnation, and then whether it was fenced.
+    /// Whether it answered as that incarnation, and then whether it was fenced. One that
+    /// does not let this process in counts as fenced: it lives if the registry knows it.
     pub(super) fenced: Option<bool>,
+}
+
+impl LastProbe {
+    /// What a probe of a member that began then came to.
+    pub(super) fn new(
+        started: Moment,
+        of: &MemberId,
+        result: Result<&ProbeAnswer, &Unanswered>,
+    ) -> Self {
+        let fenced = match result {
+            Ok(answer) => (answer.id == *of).then_some(answer.fenced),
+            Err(Unanswered::Refused(_)) => Some(true),
+            Err(Unanswered::Silent(_)) => None,
+        };
+        Self { started, fenced }
+    }
 }
 
 #[derive(Debug)]
@@ -140,15 +157,17 @@ pub(super) async fn probe(
     clock: &Clock,
     peer: &Peer,
     timeout: Duration,
-) -> Result<(ProbeAnswer, ClockSample), String> {
+) -> Result<(ProbeAnswer, ClockSample), Unanswered> {
     if peer.address.is_empty() {
-        return Err("its address is not known".to_owned());
+        let why = "its address is not known".to_owned();
+        return Err(Unanswered::Silent(why));
     }
     let (sent, wall) = (clock.now(), clock.wall());
-    let answer = peers
-        .probe(peer, timeout)
-        .await
-        .map_err(|error| error.to_string())?;
+    let unanswered = |error: PeerError| match error.is_refusal_of_rights() {
+        true => Unanswered::Refused(error.to_string()),
+        false => Unanswered::Silent(error.to_string()),
+    };
+    let answer = peers.probe(peer, timeout).await.map_err(unanswered)?;
     let round_trip = clock.now().since(sent);
     let half = i64::try_from(round_trip.as_millis() / 2).unwrap_or(i64::MAX);
     let theirs = i64::try_from(answer.wall_clock_ms).unwrap_or(i64::MAX);

@@ -19,7 +19,7 @@ use super::shared::{Shared, probe};
 use super::state::State;
 use super::state::mirror::Mirror;
 use super::{Cluster, ClusterParts, StartError};
-use crate::peers::Peer;
+use crate::peers::{Peer, Unanswered};
 use crate::registry::{Compare, Range, RegistryError, Txn, Write};
 
 /// Pause between tries while the registry does not answer; doubles up to a second.
@@ -153,9 +153,10 @@ impl Starting<'_> {
         let checks = peers.take(CLOCK_MEMBERS).map(|peer| async move {
             let mut samples = Vec::new();
             while samples.len() < CLOCK_SAMPLES
-                && let Some(sample) = self.probe(&peer).await.filter(|(id, _)| *id == peer.id)
+                && let Ok((id, sample)) = self.probe(&peer).await
+                && id == peer.id
             {
-                samples.push(sample.1);
+                samples.push(sample);
             }
             checks::clock(&peer.id.name, &samples)
         });
@@ -166,10 +167,13 @@ impl Starting<'_> {
             .map_err(StartError::Refused)
     }
 
-    pub(super) async fn probe(&self, peer: &Peer) -> Option<(MemberId, checks::ClockSample)> {
+    pub(super) async fn probe(
+        &self,
+        peer: &Peer,
+    ) -> Result<(MemberId, checks::ClockSample), Unanswered> {
         let (peers, clock) = (&*self.parts.peers, &self.parts.clock);
         let result = probe(peers, clock, peer, self.parts.config.probe_timeout).await;
-        result.ok().map(|(answer, sample)| (answer.id, sample))
+        result.map(|(answer, sample)| (answer.id, sample))
     }
 
     /// Creates the process's own group, if nobody has.

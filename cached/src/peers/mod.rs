@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use cached_proto::failure::Failure;
+use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::{Operation, Outcome};
 pub use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgress};
 use cached_proto::records::MemberState;
@@ -43,6 +43,24 @@ pub enum PeerError {
     /// The peer answered that the call as a whole failed.
     #[error(transparent)]
     Refused(Failure),
+}
+
+impl PeerError {
+    /// Whether the peer answered, and lets nobody in who shows what this process shows.
+    pub fn is_refusal_of_rights(&self) -> bool {
+        let rights = [FailureCode::Unauthenticated, FailureCode::PermissionDenied];
+        matches!(self, Self::Refused(failure) if rights.contains(&failure.code))
+    }
+}
+
+/// Why a probe brought no word of a member on itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Nothing came back, or nothing that a member says.
+    Silent(String),
+    /// Somebody is there, and does not let this process in. It does not say who it is, so
+    /// it is a sign of life of a member only while the registry holds that member's key.
+    Refused(String),
 }
 
 /// Operations that are passed on to an owner together.

@@ -53,6 +53,12 @@ pub enum MoveNews {
         /// What was sent in vain.
         counts: MoveCounts,
     },
+    /// The last word of a try that had been sealed, after it came to nothing: its
+    /// receiver may hold these slots sealed, and did not say that it has dropped them.
+    Unheard {
+        /// Each with the epoch of the row that names this process.
+        slots: Vec<(Slot, Epoch)>,
+    },
 }
 
 /// How a move ends.

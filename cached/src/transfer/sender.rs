@@ -2,6 +2,8 @@
 //! seals them, and tells the receiver how it ended. Thin: `flow` decides how much and
 //! how long, the cluster's state decides what and when.
 
+mod ending;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +81,8 @@ pub(super) struct Sender {
     /// Operations that this node had been asked for at the last message.
     asked: u64,
     shed: u64,
+    /// The receiver may hold everything sealed, which outlives the stream there.
+    may_be_kept: bool,
     /// `Sealed` was told: nothing but the outcome of the commit ends it (R1).
     decided_elsewhere: bool,
     /// What a planted fault holds back.
@@ -102,6 +106,7 @@ impl Sender {
             flow,
             asked: 0,
             shed: 0,
+            may_be_kept: false,
             decided_elsewhere: false,
             late: Late::default(),
         }
@@ -113,39 +118,7 @@ impl Sender {
             Err(over) => over,
             Ok(()) => self.wait_for_the_end(&mut stream).await,
         };
-        match over {
-            // A sealed slot stays sealed: its commit may be under way.
-            Over::Stopped if self.decided_elsewhere => {}
-            Over::Stopped => self.unseal(),
-            Over::Ended(MoveEnd::Committed(record)) => {
-                self.say(&mut stream, ToReceiver::Committed(record)).await;
-            }
-            Over::Ended(MoveEnd::Aborted(why)) => {
-                self.unseal();
-                self.say(&mut stream, ToReceiver::Aborted(why)).await;
-            }
-            Over::Failed { why, declined } => {
-                self.unseal();
-                if declined.is_none() {
-                    let aborted = ToReceiver::Aborted(why.clone());
-                    self.say(&mut stream, aborted).await;
-                }
-                self.shared.forget(&self.batch);
-                let counts = MoveCounts {
-                    failed: self.flow.sent,
-                    failures: 1,
-                    shed: self.shed,
-                    ..MoveCounts::default()
-                };
-                let news = MoveNews::Failed {
-                    why,
-                    busy: declined == Some(Declined::Busy),
-                    over_capacity: declined == Some(Declined::OverCapacity),
-                    counts,
-                };
-                self.tell(news).await;
-            }
-        }
+        self.end(over, &mut stream).await;
         self.shared.forget(&self.batch);
     }
 
@@ -318,6 +291,7 @@ impl Sender {
     async fn seal(&mut self, stream: &mut MoveStream) -> Result<(), Over> {
         crash_point("before-seal");
         self.show("sealed");
+        self.may_be_kept = true;
         let clock = self.shared.parts.clock.clone();
         let (wall, until) = (clock.wall(), clock.now() + SEAL_MAX);
         let mut own = Sums::new();
@@ -525,36 +499,6 @@ impl Sender {
                 let name = &self.batch.order.to.id.name;
                 Err(failed(format!("{name} did not {what} within {limit:?}")))
             }
-        }
-    }
-
-    /// The slots serve again, and what waits for them looks again.
-    fn unseal(&mut self) {
-        for info in self.slots.drain(..) {
-            self.shared.parts.store.end_move(info.slot, info.container);
-        }
-        self.shared.parts.parking.wake();
-    }
-
-    /// Tells the receiver the end, if it can be reached, and waits a moment for it to
-    /// take note.
-    async fn say(&self, stream: &mut Option<MoveStream>, end: ToReceiver) {
-        let Some(stream) = stream else { return };
-        let saying = async {
-            if stream.send.send(end).await.is_err() {
-                return;
-            }
-            while let Some(Ok(heard)) = stream.receive.next().await {
-                if heard == ToSender::Done {
-                    return;
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            () = saying => {}
-            () = self.stop.stopped() => {}
-            () = self.shared.parts.clock.sleep(DONE_MAX) => {}
         }
     }
 

@@ -34,6 +34,14 @@ pub(super) type Dropped = Vec<(Slot, ContainerId)>;
 pub(super) struct Stagings {
     by_slot: BTreeMap<Slot, Staging>,
     last: u64,
+    /// Epoch and attempt of every row that was read. The view is published after them,
+    /// so an offer that looks right by the view may be too late for its row.
+    rows: BTreeMap<Slot, (Epoch, u64)>,
+}
+
+/// Whether a row says that an attempt under an epoch comes to nothing, whatever follows.
+fn is_over((epoch, attempt): (Epoch, u64), (row_epoch, row_attempt): (Epoch, u64)) -> bool {
+    epoch < row_epoch || attempt <= row_attempt
 }
 
 impl Stagings {
@@ -43,6 +51,12 @@ impl Stagings {
     pub(super) fn check(&self, offer: &Offer) -> Result<(), (Declined, String)> {
         for offered in &offer.slots {
             let slot = offered.slot;
+            let row = self.rows.get(&slot).copied();
+            if let Some(row) = row.filter(|row| is_over((offered.epoch, offer.attempt), *row)) {
+                let (epoch, attempt) = row;
+                let why = format!("the row of slot {slot} is of epoch {epoch}, attempt {attempt}");
+                return Err((Declined::Stale, why));
+            }
             let Some(staging) = self.by_slot.get(&slot) else {
                 continue;
             };
@@ -132,9 +146,10 @@ impl Stagings {
         self.by_slot.remove(&slot).map(|staging| staging.container)
     }
 
-    /// A row was read: what is not newer can come to nothing any more.
+    /// A row was read: what is not newer comes to nothing.
     pub(super) fn row_read(&mut self, slot: Slot, epoch: Epoch, attempt: u64) -> Dropped {
-        let old = |it: &Staging| it.epoch < epoch || it.attempt <= attempt;
+        self.rows.insert(slot, (epoch, attempt));
+        let old = |it: &Staging| is_over((it.epoch, it.attempt), (epoch, attempt));
         if !self.by_slot.get(&slot).is_some_and(old) {
             return Dropped::new();
         }
@@ -257,6 +272,17 @@ mod tests {
             let dropped = stagings.row_read(slot(1), Epoch(epoch), attempt);
             assert_eq!(!dropped.is_empty(), ends, "{epoch} {attempt}");
             assert_eq!(stagings.bytes(), if ends { 0 } else { 70 });
+        }
+    }
+
+    /// The row was read, and the view that says so is not published yet.
+    #[test]
+    fn an_offer_that_is_late_for_its_row_is_stale() {
+        for (epoch, attempt, stale) in [(3, 5, true), (2, 9, true), (3, 6, false), (4, 6, false)] {
+            let mut stagings = Stagings::default();
+            assert_eq!(stagings.row_read(slot(1), Epoch(3), 5), []);
+            let checked = stagings.check(&offer(epoch, attempt, &[1]));
+            assert_eq!(checked.is_err(), stale, "{epoch} {attempt}: {checked:?}");
         }
     }
 

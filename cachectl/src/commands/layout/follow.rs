@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use cached_client::admin::{Operation, OperationChange};
 use cached_client::operations::OperationState;
@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::super::Session;
 use super::migrations;
+use super::pace::Pace;
 use super::progress::{self, Look, Told};
 use crate::args::Format;
 use crate::error::{CliError, Code};
@@ -39,6 +40,7 @@ pub(super) async fn follow(session: &Session, admin: &Admin, id: &str) -> Result
         addresses: BTreeSet::new(),
         lost: false,
         told: Told::default(),
+        pace: Pace::default(),
         canvas: Canvas::default(),
     };
     let ended = tokio::select! {
@@ -75,6 +77,8 @@ struct Onlooker<'a> {
     addresses: BTreeSet<String>,
     lost: bool,
     told: Told,
+    /// Of lines for a log.
+    pace: Pace,
     canvas: Canvas,
 }
 
@@ -98,10 +102,22 @@ impl Onlooker<'_> {
         let changes = admin.watch_operations(Some(self.id), self.sequence).await?;
         let mut changes = pin!(changes);
         self.learn_addresses(admin).await;
+        let mut heard = Instant::now();
         loop {
-            let Ok(next) = timeout(SILENT_FOR, changes.next()).await else {
+            let now = Instant::now();
+            let patience = (heard + SILENT_FOR).saturating_duration_since(now);
+            if patience.is_zero() {
                 return Err(silent());
+            }
+            let wait = self
+                .pace
+                .wait(now)
+                .map_or(patience, |wait| wait.min(patience));
+            let Ok(next) = timeout(wait, changes.next()).await else {
+                self.say_what_is_owed();
+                continue;
             };
+            heard = Instant::now();
             let change = next.unwrap_or_else(|| Err(silent()))?;
             self.find(&change.endpoint);
             if let Some(ended) = self.show(change.value) {
@@ -166,7 +182,11 @@ impl Onlooker<'_> {
             };
             let bars = progress::bars(&operation, look);
             self.canvas.draw(output, &bars);
-        } else if self.told.changes(&operation) {
+        } else if self.told.changes(&operation)
+            && self
+                .pace
+                .on_change(Instant::now(), operation.state.is_final())
+        {
             output.note(&progress::line(&operation));
         }
         if operation.state.is_open() {
@@ -175,6 +195,15 @@ impl Onlooker<'_> {
         let ended = operation.state.is_final();
         self.seen = Some(operation);
         if ended { self.seen.clone() } else { None }
+    }
+
+    /// A line for a log that had to wait.
+    fn say_what_is_owed(&mut self) {
+        if let Some(seen) = &self.seen
+            && self.pace.on_time(Instant::now())
+        {
+            self.session.output.note(&progress::line(seen));
+        }
     }
 
     fn detached(&self) -> CliError {

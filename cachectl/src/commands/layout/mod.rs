@@ -5,12 +5,13 @@
 //!
 //! Reading order: `mod` (from what was typed to a plan that is carried out), `settled`
 //! (pure: what is so already), `plan` (a plan as it is shown), `follow` (looks on),
-//! `progress` (pure: what is seen), `migrations`.
+//! `progress` (pure: what is seen) and `pace` (pure: how often), `migrations`.
 
 #[cfg(test)]
 mod fixture;
 mod follow;
 mod migrations;
+mod pace;
 mod plan;
 mod progress;
 mod settled;

@@ -17,7 +17,7 @@ mod seats;
 mod tests;
 mod vacancy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cached_proto::assignment::Assignment;
 use cached_proto::limits::MEMBERS_MAX;
@@ -27,8 +27,8 @@ use cached_proto::types::{MemberId, NodeName, SLOTS, Slot};
 
 use crate::cluster::view::{ClusterView, MemberView, SlotOwner};
 
-pub(super) use quota::fair_share;
 use quota::quotas;
+pub(super) use quota::{closed_share, fair_share};
 use release::release;
 use seats::Seats;
 use vacancy::Vacancies;
@@ -139,6 +139,19 @@ pub fn plan(
     virtual_nodes: u32,
     movement: Movement,
 ) -> Result<Assignment, Unplannable> {
+    plan_around(current, eligible, &BTreeSet::new(), virtual_nodes, movement)
+}
+
+/// The same, but with [`Movement::Free`] the `closed` ones of the eligible members are
+/// given nothing: they keep what they have, up to their share rounded down, and the
+/// others share the rest. One of the others must have a weight above 0.
+pub(in crate::cluster) fn plan_around(
+    current: &Current,
+    eligible: &[PlanMember],
+    closed: &BTreeSet<MemberId>,
+    virtual_nodes: u32,
+    movement: Movement,
+) -> Result<Assignment, Unplannable> {
     let eligible = by_name(eligible)?;
     let ring: Vec<_> = eligible
         .iter()
@@ -148,7 +161,9 @@ pub fn plan(
     let mut seats = Seats::of(current, eligible, movement);
 
     let weights: Vec<u32> = seats.members.iter().map(|member| member.weight).collect();
-    let quotas = quotas(&weights, &seats.owned);
+    let is_closed = |member: &PlanMember| movement == Movement::Free && closed.contains(&member.id);
+    let closed: Vec<bool> = seats.members.iter().map(is_closed).collect();
+    let quotas = quotas(&weights, &seats.owned, &closed);
     if movement == Movement::Free {
         release(&ring, &mut seats.owners, &mut seats.owned, &quotas);
     }

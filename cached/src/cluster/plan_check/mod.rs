@@ -7,13 +7,13 @@ pub(super) mod tests;
 
 pub use finding::Finding;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cached_proto::assignment::Assignment;
 use cached_proto::records::{PlanMember, PlanRecord};
 use cached_proto::types::{MemberId, SLOTS};
 
-use crate::cluster::plan::{Current, Move, Movement, difference, fair_share};
+use crate::cluster::plan::{Current, Move, Movement, closed_share, difference, fair_share};
 
 /// Checks a plan against the table that it starts from, the members that may be
 /// given slots, and what may be moved. Empty: nothing is wrong.
@@ -23,11 +23,25 @@ pub fn plan_check(
     eligible: &[PlanMember],
     movement: Movement,
 ) -> Vec<Finding> {
+    plan_check_around(current, record, eligible, &BTreeSet::new(), movement)
+}
+
+/// The same for a plan that gives nothing to the `closed` ones of the eligible members.
+pub(super) fn plan_check_around(
+    current: &Current,
+    record: &PlanRecord,
+    eligible: &[PlanMember],
+    closed: &BTreeSet<MemberId>,
+    movement: Movement,
+) -> Vec<Finding> {
     let assignment = match Assignment::try_from(record) {
         Ok(assignment) => assignment,
         Err(invalid) => return vec![Finding::Malformed(invalid)],
     };
-    let ledger = Ledger::new(current, &assignment, eligible, movement);
+    let mut ledger = Ledger::new(current, &assignment, eligible, movement);
+    if movement == Movement::Free {
+        ledger.close(closed);
+    }
     let members = ledger.accounts.iter();
     let mut findings: Vec<_> = members
         .flat_map(|(id, account)| ledger.audit(id, account))
@@ -44,6 +58,8 @@ struct Account {
     weight: Option<u32>,
     /// Its slots are no orphans.
     living: bool,
+    /// Eligible, and given nothing all the same: what it may keep.
+    keeps: Option<u32>,
     before: u32,
     after: u32,
     lost: u32,
@@ -53,7 +69,9 @@ struct Account {
 struct Ledger<'a> {
     accounts: BTreeMap<&'a MemberId, Account>,
     moves: Vec<Move>,
+    /// Weights of those that share `shared` slots.
     total_weight: u64,
+    shared: u32,
     movement: Movement,
 }
 
@@ -89,8 +107,25 @@ impl<'a> Ledger<'a> {
             accounts,
             moves,
             total_weight,
+            shared: u32::from(SLOTS),
             movement,
         }
+    }
+
+    /// Leaves members out of those that share.
+    fn close(&mut self, closed: &BTreeSet<MemberId>) {
+        let (all, mut kept) = (self.total_weight, 0);
+        for (id, account) in &mut self.accounts {
+            let weight = account.weight.filter(|weight| *weight > 0);
+            if let Some(weight) = weight.filter(|_| closed.contains(*id)) {
+                let before = if account.living { account.before } else { 0 };
+                let keeps = closed_share(before, weight, all);
+                account.keeps = Some(keeps);
+                self.total_weight -= u64::from(weight);
+                kept += keeps;
+            }
+        }
+        self.shared -= kept;
     }
 
     /// A member's share rounded down and up; nothing for those that are not eligible.
@@ -98,7 +133,10 @@ impl<'a> Ledger<'a> {
         let Some(weight) = account.weight.filter(|weight| *weight > 0) else {
             return (0, 0);
         };
-        let (low, rest) = fair_share(weight, self.total_weight);
+        if let Some(keeps) = account.keeps {
+            return (keeps, keeps);
+        }
+        let (low, rest) = fair_share(self.shared, weight, self.total_weight);
         (low, if rest > 0 { low + 1 } else { low })
     }
 

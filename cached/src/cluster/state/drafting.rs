@@ -14,8 +14,8 @@ use super::State;
 use super::event::{Level, Purpose};
 use super::life::put;
 use crate::clock::Moment;
-use crate::cluster::plan::{Current, Holder, Movement, NOBODY, difference, plan};
-use crate::cluster::plan_check::plan_check;
+use crate::cluster::plan::{Current, Holder, Movement, NOBODY, difference, plan_around};
+use crate::cluster::plan_check::plan_check_around;
 use crate::cluster::roster::can_own;
 use crate::registry::{Compare, Write};
 
@@ -160,7 +160,8 @@ impl State {
         reason: String,
     ) -> Option<Planned> {
         let virtual_nodes = self.mirror.meta.as_ref()?.value.virtual_nodes;
-        let assignment = match plan(current, eligible, virtual_nodes, movement) {
+        let closed = self.closed_among(eligible);
+        let assignment = match plan_around(current, eligible, &closed, virtual_nodes, movement) {
             Ok(assignment) => assignment,
             Err(why) => return self.cannot_plan(format!("no plan for {reason:?}: {why}")),
         };
@@ -179,7 +180,7 @@ impl State {
             excluded,
             runs: assignment.runs(),
         };
-        let findings = plan_check(current, &record, eligible, movement);
+        let findings = plan_check_around(current, &record, eligible, &closed, movement);
         if let Some(finding) = findings.first() {
             return self.cannot_plan(format!("a plan was refused: {finding}"));
         }

@@ -62,7 +62,9 @@ impl State {
             let restarted = living.is_some_and(|record| Some(record.id.inc) != asked.inc);
             // A very small share is no slot at all.
             let counted = living.zip(plan).and_then(|(r, plan)| planned(plan, &r.id));
-            let has_share = rows > 0 || counted.is_some_and(|weight| weight > 0);
+            let left_out = living.is_some_and(|r| self.left_out_lately().contains(&r.id));
+            let counted = counted.is_some_and(|weight| weight > 0) && !left_out;
+            let has_share = rows > 0 || counted;
             match asked.want {
                 Want::Drain if rows > 0 => Some(format!("{name} still owns {rows} slots")),
                 Want::Leave if restarted && rows > 0 => Some(format!(

@@ -9,7 +9,7 @@ use cached_proto::types::{Epoch, MemberId, NodeName, Slot};
 
 use crate::clock::{Moment, WallMs};
 use crate::cluster::view::{ClusterView, FenceReason};
-use crate::peers::{Peer, ProbeAnswer, Suspect, Verdict};
+use crate::peers::{Peer, ProbeAnswer, Suspect, Unanswered, Verdict};
 use crate::registry::{Range, Record, RegistryError, Snapshot, Txn, TxnOutcome, WatchBatch};
 use crate::transfer::order::{MoveEnd, MoveId, MoveNews, MoveOrder};
 
@@ -60,7 +60,7 @@ pub(crate) enum Event {
     Probed {
         peer: Peer,
         started: Moment,
-        result: Result<(ProbeAnswer, i64), String>,
+        result: Result<(ProbeAnswer, i64), Unanswered>,
     },
     /// A peer suspects others.
     Reported {
@@ -115,6 +115,11 @@ pub(crate) enum Purpose {
     /// Makes sure that a commit in doubt cannot land any more (R2). Its result decides
     /// at once, too.
     AbortCommit(MoveId),
+    /// Raises the attempts of rows, for receivers that could not be told that an attempt
+    /// came to nothing.
+    TellByRows(PageIndex),
+    /// Says which receivers do not take this member's slots.
+    PutOff,
     /// Puts an operation in force, changes its state, or refuses it.
     Operation(String),
     /// Says that this process wants to leave.

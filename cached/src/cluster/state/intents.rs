@@ -220,11 +220,13 @@ impl State {
     /// before it is given any.
     fn joiners(&self, now: Moment) -> Vec<(MemberId, Duration)> {
         let suspected = self.suspected(now);
+        let left_out = self.left_out_lately();
         let members = self.mirror.members.values().map(|held| &held.value);
         let waits = |record: &&MemberRecord| {
             record.state == MemberState::Joining
                 && !self.mirror.rows.contains_key(&record.id)
                 && !suspected.contains_key(&record.id)
+                && !left_out.contains(&record.id)
                 && wanted(record, self.intent(&record.id)) > 0
         };
         let delay = self.config.join_delay;

@@ -121,7 +121,9 @@ impl State {
         let requested = requested.filter_map(|operation| operation.record.as_ref());
         let requested = requested.filter(|held| held.value.state == OperationState::Requested);
         let Some(oldest) = requested.min_by_key(|held| held.mod_revision).cloned() else {
-            return self.replace_lost_targets(now) || self.keep_stragglers();
+            return self.replace_lost_targets(now)
+                || self.plan_around(now)
+                || self.keep_stragglers();
         };
         match self.permitted(&oldest.value) {
             Ok(plan) => self.put_in_force(oldest, plan),

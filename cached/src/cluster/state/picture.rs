@@ -188,8 +188,16 @@ impl State {
                 .unwrap_or_default();
         };
         let name = &id.name;
+        let refusal = self.refusal(id);
         match (member.value.state, self.picture.suspected.get(id)) {
             (MemberState::Gone, _) => "signed off".to_owned(),
+            (_, None) if let Some(why) = refusal => {
+                let me = self
+                    .me
+                    .as_ref()
+                    .map_or("this gateway", |me| me.name.as_str());
+                format!("refuses the calls of {me}: {why}")
+            }
             (_, Some(_)) if self.returned.contains_key(id) => {
                 format!("peers cannot reach {name}, {name} reaches the registry")
             }

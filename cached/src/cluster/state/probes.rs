@@ -12,7 +12,7 @@ use super::State;
 use super::event::{Effect, Level};
 use super::suspects::Reported;
 use crate::clock::Moment;
-use crate::peers::{Peer, ProbeAnswer};
+use crate::peers::{Peer, ProbeAnswer, Unanswered};
 
 /// How many members follow a member in the circle of names and are probed by it: with
 /// three, any two deaths at once are still noticed. Names and not ring places, because
@@ -46,6 +46,8 @@ pub(super) struct Probed {
     pub(super) last_error: String,
     /// The newest answer, and when its probe began.
     answer: Option<(Moment, ProbeAnswer, i64)>,
+    /// The newest probe was refused: when it began, and in which words.
+    refused: Option<(Moment, String)>,
 }
 
 impl Probed {
@@ -53,6 +55,12 @@ impl Probed {
         self.misses += 1;
         self.missed = Some(started);
         self.last_error = error;
+        self.refused = None;
+    }
+
+    fn refused(&mut self, started: Moment, why: String) {
+        self.misses = 0;
+        self.refused = Some((started, why));
     }
 }
 
@@ -77,11 +85,12 @@ impl Probes {
 
     /// Whether a probe that began at `since` or later was answered by that very
     /// incarnation; `None`: no such probe has ended. `serving`: an answer that says
-    /// "fenced" counts as none.
+    /// "fenced" counts as none, and so does a refusal, which does not say who refuses.
     pub(super) fn answered(&self, id: &MemberId, since: Moment, serving: bool) -> Option<bool> {
         let probed = self.table.get(id)?;
         match &probed.answer {
             Some((at, answer, _)) if *at >= since => Some(!(serving && answer.fenced)),
+            _ if probed.refused.as_ref().is_some_and(|(at, _)| *at >= since) => Some(!serving),
             _ if probed.missed.is_some_and(|at| at >= since) => Some(false),
             _ => None,
         }
@@ -160,6 +169,7 @@ impl State {
                 missed: None,
                 last_error: String::new(),
                 answer: None,
+                refused: None,
             });
         probed.peer = peer;
         probed.wanted = true;
@@ -179,10 +189,11 @@ impl State {
         &mut self,
         peer: Peer,
         started: Moment,
-        result: Result<(ProbeAnswer, i64), String>,
+        result: Result<(ProbeAnswer, i64), Unanswered>,
         now: Moment,
     ) {
         let suspected = self.is_suspect(&peer.id, now);
+        let refusal = self.refusal(&peer.id).map(str::to_owned);
         let Some(probed) = self.probes.table.get_mut(&peer.id) else {
             return;
         };
@@ -191,12 +202,17 @@ impl State {
             Ok((answer, offset)) if answer.id == peer.id => {
                 probed.misses = 0;
                 probed.answer = Some((started, answer, offset));
+                probed.refused = None;
                 self.probes.reported.remove(&peer.id);
             }
             Ok((answer, _)) => {
                 probed.missed(started, format!("{} answers there now", answer.id.name));
             }
-            Err(error) => probed.missed(started, error),
+            Err(Unanswered::Refused(why)) => {
+                probed.refused(started, why);
+                self.probes.reported.remove(&peer.id);
+            }
+            Err(Unanswered::Silent(error)) => probed.missed(started, error),
         }
         let (misses, error) = (probed.misses, probed.last_error.clone());
         if self.is_suspect(&peer.id, now) != suspected {
@@ -210,6 +226,28 @@ impl State {
             };
             self.log(Level::Warn, text);
         }
+        self.tell_refusal(&peer.id, refusal);
+    }
+
+    fn tell_refusal(&mut self, id: &MemberId, before: Option<String>) {
+        let refusal = self.refusal(id);
+        if refusal == before.as_deref() {
+            return;
+        }
+        let name = &id.name;
+        let text = match refusal {
+            Some(why) => format!("{name} lives and refuses the calls of this node: {why}"),
+            None => format!("{name} does not refuse the calls of this node any more"),
+        };
+        self.dirty = true;
+        self.log(Level::Warn, text);
+    }
+
+    /// Why a living member does not let this process in, if it does not.
+    pub(super) fn refusal(&self, id: &MemberId) -> Option<&str> {
+        self.mirror.living(id)?;
+        let (_, why) = self.probes.table.get(id)?.refused.as_ref()?;
+        Some(why)
     }
 
     /// Whether most members, this one counted, cannot read the registry (R50). A

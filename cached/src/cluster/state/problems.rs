@@ -112,7 +112,9 @@ impl State {
             return false;
         };
         let suspected = self.picture.suspected.contains_key(&member.id);
+        let refuses = self.refusal(&member.id).is_some();
         !suspected
+            && !refuses
             && match record.state {
                 MemberState::Joining => self.wants_none(record),
                 MemberState::Draining => member.slots == 0,

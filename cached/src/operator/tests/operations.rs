@@ -38,6 +38,7 @@ fn moved(state: OperationState, revision: i64) -> Arc<OperationView> {
         ..MoveCounts::default()
     };
     let progress = ProgressRecord {
+        put_off: Default::default(),
         to: [(name("n1"), counts)].into(),
     };
     Arc::new(OperationView {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cached_proto::types::Epoch;
 
+use super::super::Told;
 use super::super::messages::{Changes, ToReceiver, ToSender};
 use super::super::order::{MoveEnd, MoveNews};
 use super::is_sealed;
@@ -53,7 +54,7 @@ async fn a_stream_that_fails_at_any_step_leaves_nothing_behind() {
             if step == 5 && deed == Deed::Cut {
                 assert!(world.n2.transfers.staged_bytes() > 0, "{why}");
                 world.n2.transfers.row_read(slot(0), Epoch(1), 1);
-                world.n2.transfers.row_read(slot(1), Epoch(1), 2);
+                world.n2.transfers.row_read(slot(1), Epoch(1), 1);
             }
             let (n2, before) = (&world.n2, world.n2.store.used_bytes());
             world
@@ -63,6 +64,16 @@ async fn a_stream_that_fails_at_any_step_leaves_nothing_behind() {
                 n2.transfers.take_staged(slot(0), 1).is_none(),
                 "{why} {before}"
             );
+            // From the seal on it may have kept what it has.
+            let told = world.n1.told.try_recv();
+            let unheard = matches!(
+                told,
+                Ok(Told::Move {
+                    news: MoveNews::Unheard { .. },
+                    ..
+                })
+            );
+            assert_eq!(unheard, step >= 4, "{step} {deed:?}: {told:?}");
             // And the next attempt gets through.
             world.on_message(|_| Deed::Pass);
             world.on_answer(|_| Deed::Pass);
@@ -127,6 +138,52 @@ async fn an_abort_frees_both_ends_whenever_it_comes() {
         assert!(n2.transfers.take_staged(slot(0), 1).is_none());
         assert!(world.n1.told.try_recv().is_err(), "who ended it knows");
     }
+}
+
+/// Who may keep a sealed staging, and did not say that it is gone, is told of by name.
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_a_sealed_receiver_does_not_hear_is_told() {
+    for (deed, heard) in [(Deed::Pass, true), (Deed::Cut, false), (Deed::Hold, false)] {
+        let mut world = World::new();
+        world.fill(10, 10);
+        let id = world.sealed(1).await;
+        world.on_message(move |_| deed);
+        let end = MoveEnd::Aborted("the plan has changed".to_owned());
+        world.n1.transfers.end(&id, end);
+        let n1 = &world.n1;
+        let over = || {
+            n1.transfers
+                .sending()
+                .iter()
+                .all(|(_, it)| it.batches.is_empty())
+        };
+        world.until(over).await;
+        if heard {
+            assert!(world.n1.told.try_recv().is_err());
+            assert_eq!(world.n2.transfers.staged_bytes(), 0);
+            continue;
+        }
+        let slots = vec![(slot(0), Epoch(1)), (slot(1), Epoch(1))];
+        assert_eq!(world.n1.news().await, MoveNews::Unheard { slots });
+        assert!(world.n2.transfers.staged_bytes() > 0, "{deed:?}");
+        // What its owner then writes into the rows ends it.
+        world.n2.transfers.row_read(slot(0), Epoch(1), 1);
+        world.n2.transfers.row_read(slot(1), Epoch(1), 1);
+        assert_eq!(world.n2.transfers.staged_bytes(), 0, "{deed:?}");
+    }
+}
+
+/// The same when it said `sealed`, and that was not heard in time.
+#[tokio::test(start_paused = true)]
+async fn a_seal_whose_answer_is_lost_is_told() {
+    let mut world = World::new();
+    world.fill(10, 10);
+    world.on_answer(|it| match it {
+        ToSender::Sealed(_) => Deed::Hold,
+        _ => Deed::Pass,
+    });
+    fails(&mut world, 1).await;
+    assert!(matches!(world.n1.news().await, MoveNews::Unheard { .. }));
 }
 
 #[tokio::test(start_paused = true)]

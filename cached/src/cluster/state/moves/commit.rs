@@ -114,7 +114,7 @@ impl State {
             let mut counts = going.counts;
             counts.failed = counts.sent;
             self.note_in_vain(&going, counts);
-            self.move_failed(id, &going, why, Kind::Other, now);
+            self.move_failed(id, &going, why, Kind::Elsewhere, now);
         }
     }
 
@@ -169,6 +169,8 @@ impl State {
         let held = operation.and_then(|operation| operation.progress.get(me));
         let mut progress = held.map(|held| held.value.clone()).unwrap_or_default();
         let to = going.to.id.name.clone();
+        // It takes slots again.
+        progress.put_off.remove(&to);
         let in_vain = self
             .moves
             .in_vain

@@ -3,7 +3,9 @@
 //!
 //! Reading order: this file (what a move is, and the steps), `survey` (what is not where
 //! the plan wants it), `choose` (what to move next), `commit` (from the seal to the proof
-//! of what became of it), `trouble` (receivers that do not take what they should).
+//! of what became of it), `unheard` (receivers that could not be told of an end),
+//! `trouble` (those that do not take what they should) and `put_off` (how the planner
+//! learns of them).
 //!
 //! A slot whose commit was sent is not served before it is *proven* what became of it:
 //! no timer ends that (R1, R2, I5). Everything before the commit can be ended at any
@@ -11,8 +13,10 @@
 
 mod choose;
 mod commit;
+mod put_off;
 mod survey;
 mod trouble;
+mod unheard;
 
 use std::collections::BTreeMap;
 
@@ -45,6 +49,9 @@ pub(super) struct Moves {
     trouble: BTreeMap<NodeName, Trouble>,
     /// What was sent in vain and is in no progress record yet, by operation and receiver.
     in_vain: BTreeMap<(String, NodeName), MoveCounts>,
+    /// The last attempt of each slot that a receiver may hold sealed for nothing, with
+    /// its epoch: kept until a row says so.
+    unheard: BTreeMap<Slot, (Epoch, u64)>,
     /// Ends to be told once the view is published.
     ended: Vec<(MoveId, MoveEnd)>,
     /// A source serves again without having been told to.
@@ -124,6 +131,7 @@ impl State {
     pub(super) fn step_moves(&mut self, now: Moment) {
         self.end_hopeless();
         self.decide_moves(now);
+        self.tell_by_rows();
     }
 
     /// What comes after the view that says who owns which slot: slots are closed, ends
@@ -136,8 +144,10 @@ impl State {
             self.effects.push(Effect::EndMove { id, end });
             wake = true;
         }
+        self.forget_trouble();
         self.seal_next(now);
         self.start_moves(now);
+        self.say_put_off(now);
         self.order_rate();
         if wake {
             self.effects.push(Effect::WakeParked);
@@ -145,6 +155,9 @@ impl State {
     }
 
     pub(super) fn on_move(&mut self, id: &MoveId, news: MoveNews, now: Moment) {
+        if let MoveNews::Unheard { slots } = news {
+            return self.note_unheard(id, slots);
+        }
         // What is not under way has ended here while the news travelled.
         let Some(going) = self.moves.running.get_mut(id) else {
             return;
@@ -168,7 +181,7 @@ impl State {
                 let kind = match (busy, over_capacity) {
                     (true, _) => Kind::Busy,
                     (false, true) => Kind::OverCapacity,
-                    (false, false) => Kind::Other,
+                    (false, false) => Kind::Receiver,
                 };
                 let going = self.moves.running.remove(id).expect("just seen");
                 self.moves.unsealed = true;

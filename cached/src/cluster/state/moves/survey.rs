@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cached_proto::table::PageIndex;
-use cached_proto::types::{MemberId, Slot};
+use cached_proto::types::{MemberId, NodeName, Slot};
 
 use super::super::State;
 
@@ -22,6 +22,8 @@ pub(super) struct Survey {
 pub(super) struct Misplaced {
     /// Rows whose owner is another than the plan wants, by their owner.
     owners: BTreeMap<MemberId, u32>,
+    /// Who shall have them.
+    targets: BTreeSet<MemberId>,
     /// This process's, by who shall have them; ascending.
     pub(super) mine: BTreeMap<MemberId, Vec<Slot>>,
 }
@@ -44,6 +46,17 @@ impl Survey {
     pub(super) fn owners(&self) -> BTreeSet<&MemberId> {
         let pages = self.pages.values();
         pages.flat_map(|page| page.owners.keys()).collect()
+    }
+
+    /// Members that shall have slots which others own.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &MemberId> {
+        self.pages.values().flat_map(|page| &page.targets)
+    }
+
+    /// Whether this process has slots for a member of that name.
+    pub(super) fn gives_to(&self, name: &NodeName) -> bool {
+        let mut pages = self.pages.values();
+        pages.any(|page| page.mine.keys().any(|to| to.name == *name))
     }
 
     pub(super) fn page(&self, page: PageIndex) -> Option<&Misplaced> {
@@ -101,6 +114,9 @@ impl State {
             let wanted = plan.value.assignment.owner(slot);
             if row.owner == *wanted {
                 continue;
+            }
+            if !found.targets.contains(wanted) {
+                found.targets.insert(wanted.clone());
             }
             match found.owners.get_mut(&row.owner) {
                 Some(rows) => *rows += 1,

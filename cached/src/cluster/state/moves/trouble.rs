@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cached_proto::operations::MoveCounts;
-use cached_proto::types::NodeName;
+use cached_proto::types::{Incarnation, MemberId, NodeName};
 use rand::Rng;
 
 use super::super::State;
@@ -33,8 +33,12 @@ const SEAL_WAIT: Duration = Duration::from_secs(10);
 /// What is wrong between this process and a receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trouble {
+    /// Which life of the receiver.
+    pub(super) inc: Incarnation,
     /// Tries in a row that came to nothing.
     pub(crate) tries: u32,
+    /// Those of them that the receiver refused, or that broke on the way to it.
+    pub(super) refusals: u32,
     /// Why the last one did, or what blocks now.
     pub(crate) last_error: String,
     /// Nothing has gone to that receiver since then.
@@ -52,8 +56,10 @@ pub(super) enum Kind {
     Busy,
     /// It has no room.
     OverCapacity,
-    /// Anything else.
-    Other,
+    /// The receiver, or the way to it, whatever it was.
+    Receiver,
+    /// Neither: the registry, or this process.
+    Elsewhere,
 }
 
 impl Moves {
@@ -81,13 +87,12 @@ impl State {
     ) {
         let jitter = Duration::from_millis(self.rng.random_range(BUSY_MS));
         let to = &going.to.id.name;
-        let trouble = self.moves.trouble.entry(to.clone()).or_insert(Trouble {
-            tries: 0,
-            last_error: String::new(),
-            since: now,
-            next_try: now,
-            pause: Duration::ZERO,
-        });
+        let trouble = Trouble::new(&going.to.id, now);
+        let trouble = self.moves.trouble.entry(to.clone()).or_insert(trouble);
+        if trouble.inc != going.to.id.inc {
+            // Another life has its own troubles.
+            *trouble = Trouble::new(&going.to.id, now);
+        }
         if kind == Kind::Busy {
             // Everyday's business where several send to one.
             trouble.next_try = now + jitter;
@@ -97,8 +102,9 @@ impl State {
         trouble.last_error.clone_from(&why);
         let pause = match kind {
             Kind::OverCapacity => trouble.longer(NO_ROOM_PAUSES),
-            Kind::Busy | Kind::Other => trouble.longer(PAUSES),
+            Kind::Busy | Kind::Receiver | Kind::Elsewhere => trouble.longer(PAUSES),
         };
+        trouble.refusals += u32::from(kind != Kind::Elsewhere);
         trouble.next_try = now + pause;
         let tries = trouble.tries;
         // Told ever more seldom.
@@ -109,11 +115,18 @@ impl State {
             );
             self.log(Level::Warn, text);
         }
-        // Of members that are gone nobody asks any more.
+    }
+
+    /// Of receivers that nothing is to go to nobody asks any more.
+    pub(super) fn forget_trouble(&mut self) {
+        if self.moves.trouble.is_empty() {
+            return;
+        }
+        let survey = &self.moves.survey;
         let members = &self.mirror.members;
         self.moves
             .trouble
-            .retain(|name, _| members.contains_key(name));
+            .retain(|name, _| members.contains_key(name) && survey.gives_to(name));
     }
 
     /// Keeps account of what was sent for nothing, until a progress record takes it.
@@ -134,12 +147,10 @@ impl State {
             if now.since(since) >= SEAL_WAIT && !self.may_seal() {
                 let took = self.reads.slowest().as_millis();
                 let budget = self.config.seal_budget.as_millis();
-                let blocked = trouble.entry(going.to.id.name.clone()).or_insert(Trouble {
-                    tries: 0,
-                    last_error: String::new(),
-                    since,
+                let name = going.to.id.name.clone();
+                let blocked = trouble.entry(name).or_insert(Trouble {
                     next_try: now,
-                    pause: Duration::ZERO,
+                    ..Trouble::new(&going.to.id, since)
                 });
                 blocked.last_error = format!(
                     "nothing is sealed while the registry takes {took} ms, more than \
@@ -161,6 +172,18 @@ impl State {
 }
 
 impl Trouble {
+    pub(super) fn new(of: &MemberId, since: Moment) -> Self {
+        Self {
+            inc: of.inc,
+            tries: 0,
+            refusals: 0,
+            last_error: String::new(),
+            since,
+            next_try: since,
+            pause: Duration::ZERO,
+        }
+    }
+
     /// The next pause.
     fn longer(&mut self, (first, longest): (Duration, Duration)) -> Duration {
         self.pause = (self.pause * 2).clamp(first, longest);

@@ -229,6 +229,7 @@ fn run_moves(mode: Mode, seed: u64) -> u64 {
     let mut world = cluster(mode, 4, seed);
     world.ledger.copying = Duration::from_millis(200);
     world.ledger.failures = 5;
+    world.ledger.lost_seals = 5;
     let rng = StdRng::seed_from_u64(seed);
     let mut chaos = Chaos {
         world,
@@ -253,12 +254,14 @@ fn run_moves(mode: Mode, seed: u64) -> u64 {
     }
     chaos.heal();
     chaos.world.ledger.failures = 0;
+    chaos.world.ledger.lost_seals = 0;
     write_operation(&mut chaos.world, |_| {});
     for _ in 0..800 {
         chaos.start();
         conductor.conduct(&mut chaos, false);
         chaos.world.run(STEP);
-        if chaos.starting.is_empty() && settled(&chaos.world) {
+        let settled = settled(&chaos.world) && !chaos.world.keeps_sealed();
+        if chaos.starting.is_empty() && settled {
             return chaos.world.ledger.commits;
         }
     }

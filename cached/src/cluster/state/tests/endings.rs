@@ -7,8 +7,8 @@ use cached_proto::assignment::Assignment;
 use cached_proto::operations::{OperationKind, OperationRecord, OperationState, Want};
 use cached_proto::records::{MemberRecord, Mode};
 use cached_proto::registry_keys::RegistryKey;
-use cached_proto::table::{Page, PageIndex};
-use cached_proto::types::Slot;
+use cached_proto::table::{Page, PageIndex, Row};
+use cached_proto::types::{MemberId, Slot};
 
 use super::super::event::Event;
 use super::lifecycle::{MINUTE, config, secs};
@@ -157,4 +157,60 @@ fn one_that_ends_gives_its_slots_away_during_a_pause() {
     world.run_until(MINUTE, |world| world.serves(2) == 0);
     assert!(world.serves(1) > 3_000, "n2 waits");
     assert!(in_state(&world, OperationState::Paused));
+}
+
+/// Writes what a commit writes that lands late: of the first page in which `from` owns
+/// slots, all of them go to `to`. Answers how many.
+fn commit_late(world: &mut World, from: &MemberId, to: &MemberId) -> usize {
+    let owns = |page: &PageIndex| world.page_owners(*page).contains(from);
+    let index = PageIndex::all().find(owns).unwrap();
+    let mut page: Page = get(world, &RegistryKey::Page(index)).unwrap();
+    let mut given = 0;
+    for row in page.rows.iter_mut().filter(|row| row.owner == *from) {
+        given += 1;
+        *row = Row {
+            owner: to.clone(),
+            epoch: row.epoch.next(),
+            attempt: row.attempt + 1,
+            isr: vec![to.inc],
+        };
+    }
+    world
+        .registry
+        .put(&keys().key(&RegistryKey::Page(index)), &page, 0);
+    given
+}
+
+/// A batch that was sealed when its operation was ended is moved all the same, and the
+/// plan of that end does not know: what has moved stays where it is.
+#[test]
+fn stragglers_stay_where_they_went_if_their_operation_was_ended_early() {
+    for (state, kept) in [
+        (OperationState::Cancelled, true),
+        (OperationState::Failed, true),
+        (OperationState::Done, false),
+        (OperationState::Refused, false),
+    ] {
+        let mut world = cluster(Mode::Available, 3, 122);
+        request(&mut world, &drains(&["n2"]), 1);
+        carry_out(&mut world, 100);
+        change(&mut world, |op| op.cancel = true);
+        assert!(in_state(&world, OperationState::Cancelled));
+        change(&mut world, |op| (op.cancel, op.state) = (false, state));
+        let [n1, n2] = [0, 1].map(|node| world.nodes[node].id.clone());
+        let layout = plan(&world).layout;
+        let given = commit_late(&mut world, &n2, &n1);
+        world.run(secs(5.0));
+        let now = plan(&world);
+        assert_eq!(now.layout, layout + u64::from(kept), "{state}");
+        let misplaced = world.nodes[0].state.misplaced() as usize;
+        assert_eq!(misplaced, if kept { 0 } else { given }, "{state}");
+        if kept {
+            assert_eq!(now.reason, "slots had moved when an operation was ended");
+            assert!(operations(&world).iter().all(|op| !op.state.is_open()));
+            // Nothing is planned again, and nothing moves.
+            world.run(MINUTE);
+            assert_eq!(plan(&world).layout, now.layout);
+        }
+    }
 }

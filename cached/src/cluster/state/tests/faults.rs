@@ -5,6 +5,7 @@ use cached_proto::records::Mode;
 use super::super::event::Event;
 use super::lifecycle::{G, MINUTE, cluster, config, secs};
 use super::registry::member_key;
+use super::world::{Node, World};
 use crate::cluster::view::{FenceReason, Serving};
 use crate::registry::RegistryError;
 
@@ -234,4 +235,52 @@ fn a_broken_watch_begins_the_wait_anew() {
     world.run(G - secs(0.1));
     assert!(!world.whole());
     world.run_until(secs(4.0), |world| world.whole());
+}
+
+/// Tokens that the others do not know: whoever refuses lives, and keeps its slots.
+#[test]
+fn who_lets_nobody_in_is_not_dead() {
+    for stranger in [2, 0] {
+        let mut world = cluster(Mode::Available, 4, 33);
+        for other in (0..4).filter(|other| *other != stranger) {
+            world.refusing.insert((stranger, other));
+            world.refusing.insert((other, stranger));
+        }
+        let keys = |world: &World| {
+            world
+                .nodes
+                .iter()
+                .map(Node::create_revision)
+                .collect::<Vec<_>>()
+        };
+        let before = keys(&world);
+        world.run(MINUTE * 3);
+        assert_eq!(keys(&world), before, "{}", world.story());
+        assert_eq!(world.nodes[0].view.layout, 1);
+        assert!(world.whole());
+        // Each side says who refuses whom, and why.
+        let name = format!("n{}", stranger + 1);
+        let told = format!("{name}: refuses the calls of n4: this token is not known");
+        assert!(world.problems(3).contains(&told), "{:?}", world.problems(3));
+        let told = format!("n4: refuses the calls of {name}: this token is not known");
+        let own = world.problems(stranger);
+        assert!(own.contains(&told), "{own:?}");
+        world.refusing.clear();
+        world.run(secs(3.0));
+        assert_eq!(world.problems(3), Vec::<String>::new());
+    }
+}
+
+/// A refusal does not say who refuses: of one whose key is gone it proves nothing.
+#[test]
+fn a_stranger_at_the_address_of_the_dead_keeps_nothing_for_them() {
+    let mut world = cluster(Mode::Available, 3, 34);
+    world.refusing.extend([(2, 0), (2, 1)]);
+    world.kill(2);
+    let took = world.run_until(MINUTE, World::whole);
+    assert!(
+        took > secs(25.0),
+        "not before its lease has ended: {took:?}"
+    );
+    assert_eq!(world.serves(0) + world.serves(1), 16_384);
 }

@@ -8,6 +8,7 @@ mod faults;
 mod lifecycle;
 mod moves;
 mod operations;
+mod put_off;
 mod registry;
 mod rules;
 mod start;

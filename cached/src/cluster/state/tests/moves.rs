@@ -427,3 +427,51 @@ fn a_read_that_does_not_show_a_commit_is_no_proof() {
         assert!(owns(&world, 1, &slots) && lost(&world) == 0);
     }
 }
+
+/// A receiver that cannot be told of an abort learns of it from the rows, although no
+/// commit was ever sent and nothing else is tried.
+#[test]
+fn what_was_sealed_in_vain_is_dropped_by_the_row() {
+    for cut in [false, true] {
+        let (mut world, slots) = two(405);
+        let before = world.row(slots[0]).unwrap();
+        world.ledger.lost_seals = 100;
+        write_operation(&mut world, |_| {});
+        world.run_until(secs(2.0), World::keeps_sealed);
+        write_operation(&mut world, |op| op.state = OperationState::Cancelled);
+        if cut {
+            world.unlink(0, 1);
+        }
+        world.run(secs(5.0));
+        assert!(!world.keeps_sealed(), "{}", world.story());
+        assert!(owns(&world, 0, &slots) && lost(&world) == 0);
+        let row = world.row(slots[0]).unwrap();
+        assert_eq!((&row.owner, row.epoch), (&before.owner, before.epoch));
+        assert!(row.attempt > before.attempt);
+        // Once is enough.
+        let revision = world.registry.revision;
+        let page = world
+            .registry
+            .get(&keys().key(&RegistryKey::Page(PageIndex::of(slots[0]))));
+        let written = page.unwrap().mod_revision;
+        world.run(secs(30.0));
+        let page = world
+            .registry
+            .get(&keys().key(&RegistryKey::Page(PageIndex::of(slots[0]))));
+        assert_eq!(page.unwrap().mod_revision, written, "after {revision}");
+    }
+}
+
+/// The same while slots go on moving: nothing is given to who lacks it.
+#[test]
+fn lost_seals_only_cost_tries() {
+    for seed in 406..410 {
+        let (mut world, slots) = two(seed);
+        world.ledger.lost_seals = 60;
+        write_operation(&mut world, |_| {});
+        world.run_until(MINUTE, settled);
+        world.run(secs(2.0));
+        assert!(!world.keeps_sealed(), "{}", world.story());
+        assert!(owns(&world, 1, &slots) && lost(&world) == 0);
+    }
+}

@@ -27,7 +27,8 @@ pub(super) type Data = BTreeSet<u64>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Staging {
     data: Data,
-    sealed: bool,
+    pub(super) sealed: bool,
+    epoch: Epoch,
 }
 
 /// The transfers of one life, and the data of its slots.
@@ -57,6 +58,10 @@ pub(super) struct Ledger {
     pub(super) commits: u64,
     /// Chance, in percent, that a step of a transfer fails.
     pub(super) failures: u32,
+    /// Chance, in percent, that the word of a receiver that has sealed is lost.
+    pub(super) lost_seals: u32,
+    /// A life that takes nothing.
+    pub(super) refuses: Option<usize>,
     /// How long a copy takes at most.
     pub(super) copying: Duration,
     /// Batches do not catch up before this is lifted.
@@ -128,10 +133,12 @@ impl World {
             return;
         };
         let unlucky = self.rng.random_range(0..100) < self.ledger.failures;
-        let Some(to) = self.receiver(index, &order).filter(|_| !unlucky) else {
+        let refuses = self.ledger.refuses;
+        let takes = |to: &usize| !unlucky && Some(*to) != refuses;
+        let Some(to) = self.receiver(index, &order).filter(takes) else {
             return self.fail(index, id);
         };
-        for (slot, _) in &order.slots {
+        for (slot, epoch) in &order.slots {
             let known = self.nodes[to]
                 .state
                 .mirror
@@ -140,7 +147,10 @@ impl World {
             if known >= id.attempt {
                 return self.fail(index, id);
             }
-            let staging = Staging::default();
+            let staging = Staging {
+                epoch: *epoch,
+                ..Staging::default()
+            };
             self.nodes[to]
                 .transfers
                 .stagings
@@ -197,7 +207,7 @@ impl World {
         let Some(to) = self.receiver(index, &order).filter(|_| !unlucky) else {
             return self.fail(index, id);
         };
-        for (slot, _) in &order.slots {
+        for (slot, epoch) in &order.slots {
             let data = self.nodes[index].transfers.data.get(slot).cloned();
             let stagings = &mut self.nodes[to].transfers.stagings;
             let Some(staging) = stagings.get_mut(&(*slot, id.attempt)) else {
@@ -206,7 +216,13 @@ impl World {
             *staging = Staging {
                 data: data.unwrap_or_default(),
                 sealed: true,
+                epoch: *epoch,
             };
+        }
+        let lost = self.ledger.lost_seals;
+        if lost > 0 && self.rng.random_range(0..100) < lost {
+            self.fail(index, id.clone());
+            return self.send_unheard(index, id, order);
         }
         let news = MoveNews::Sealed(MoveCounts {
             keys: 2,
@@ -218,7 +234,14 @@ impl World {
         self.send(index, Event::Move { id, news });
     }
 
+    fn send_unheard(&mut self, index: usize, id: MoveId, order: MoveOrder) {
+        let slots = order.slots;
+        let news = MoveNews::Unheard { slots };
+        self.send(index, Event::Move { id, news });
+    }
+
     pub(super) fn end_move(&mut self, index: usize, id: &MoveId, end: MoveEnd) {
+        let sealed = self.nodes[index].transfers.sealed.clone();
         let Some(order) = self.unseal(index, id) else {
             return;
         };
@@ -234,14 +257,18 @@ impl World {
                     self.at(delay, Action::Deliver(to, Event::Committed(record)));
                 }
             }
-            MoveEnd::Aborted(_) => {
-                if let Some(to) = to {
+            MoveEnd::Aborted(_) => match to {
+                Some(to) => {
                     let stagings = &mut self.nodes[to].transfers.stagings;
                     order.slots.iter().for_each(|(slot, _)| {
                         stagings.remove(&(*slot, id.attempt));
                     });
                 }
-            }
+                None if sealed.contains(&order.slots[0].0) => {
+                    self.send_unheard(index, id.clone(), order);
+                }
+                None => {}
+            },
         }
     }
 
@@ -274,9 +301,18 @@ impl World {
         false
     }
 
-    pub(super) fn row_read(&mut self, index: usize, slot: Slot, attempt: u64) {
+    pub(super) fn row_read(&mut self, index: usize, slot: Slot, epoch: Epoch, attempt: u64) {
         let stagings = &mut self.nodes[index].transfers.stagings;
-        stagings.retain(|(of, staged), _| *of != slot || *staged > attempt);
+        stagings.retain(|(of, staged), staging| {
+            *of != slot || (*staged > attempt && staging.epoch >= epoch)
+        });
+    }
+
+    /// Whether a living member keeps what it has sealed.
+    pub(super) fn keeps_sealed(&self) -> bool {
+        let living = self.nodes.iter().filter(|node| node.alive);
+        let mut stagings = living.flat_map(|node| node.transfers.stagings.values());
+        stagings.any(|staging| staging.sealed)
     }
 
     // ---- what must hold

@@ -10,7 +10,7 @@ use super::registry::LEASE;
 use super::world::{Action, Node, World};
 use crate::clock::Moment;
 use crate::cluster::view::Serving;
-use crate::peers::{Peer, ProbeAnswer, Verdict};
+use crate::peers::{Peer, ProbeAnswer, Unanswered, Verdict};
 use crate::registry::{Range, RegistryError};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -22,6 +22,14 @@ impl World {
         let at = |node: &Node| format!("{}:1", node.id.name) == peer.address && node.alive;
         let to = self.nodes.iter().rposition(at)?;
         (!self.nodes[to].paused && !self.unlinked.contains(&(from, to))).then_some(to)
+    }
+
+    /// Whether somebody at an address does not let a life in; a stranger, if the member is
+    /// dead.
+    pub(super) fn refuses(&self, peer: &Peer, from: usize) -> bool {
+        let at = |node: &Node| format!("{}:1", node.id.name) == peer.address;
+        let there = self.nodes.iter().rposition(at);
+        there.is_some_and(|there| self.refusing.contains(&(there, from)))
     }
 
     pub(super) fn probe(&mut self, from: usize, peer: Peer) {
@@ -40,7 +48,17 @@ impl World {
                 };
                 (self.delay(), Ok((answer, 0)))
             }
-            None => (PROBE_TIMEOUT, Err("no answer".to_owned())),
+            None => {
+                let silent = Unanswered::Silent("no answer".to_owned());
+                (PROBE_TIMEOUT, Err(silent))
+            }
+        };
+        let (delay, result) = match self.refuses(&peer, from) {
+            true => {
+                let refused = Unanswered::Refused("this token is not known".to_owned());
+                (self.delay(), Err(refused))
+            }
+            false => (delay, result),
         };
         self.at(
             delay,
@@ -63,7 +81,10 @@ impl World {
         inquiry: Moment,
         pause: Duration,
     ) {
-        let (delay, result) = match self.reachable(from, &of) {
+        let of_reach = self
+            .reachable(from, &of)
+            .filter(|_| !self.refuses(&of, from));
+        let (delay, result) = match of_reach {
             Some(to) => (pause + self.delay(), Ok(self.opinion(to, &about))),
             None => (pause + PROBE_TIMEOUT, Err("no answer".to_owned())),
         };

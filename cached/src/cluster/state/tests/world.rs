@@ -16,6 +16,7 @@ use super::registry::{Fake, LEASE, member_key};
 use super::transfers::{Ledger, Transfers, in_order};
 use crate::clock::{Moment, WallMs};
 use crate::cluster::ClusterConfig;
+use crate::cluster::shared::LastProbe;
 use crate::cluster::testing;
 use crate::cluster::view::{ClusterView, Fence, Serving};
 use crate::registry::Txn;
@@ -80,6 +81,8 @@ pub(super) struct World {
     pub(super) cut: BTreeSet<usize>,
     /// Pairs of lives, in both directions, that cannot reach each other.
     pub(super) unlinked: BTreeSet<(usize, usize)>,
+    /// Whoever is at the first one's address does not let the second one in.
+    pub(super) refusing: BTreeSet<(usize, usize)>,
     /// Lives whose watch has fallen silent.
     pub(super) deaf: BTreeSet<usize>,
     /// Chance, in percent, that a transaction lands and its answer is lost.
@@ -114,6 +117,7 @@ impl World {
             registry_down: false,
             cut: BTreeSet::new(),
             unlinked: BTreeSet::new(),
+            refusing: BTreeSet::new(),
             deaf: BTreeSet::new(),
             lost_answers: 0,
             late_landings: 0,
@@ -315,14 +319,11 @@ impl World {
             result,
         } = &event
         {
-            let fenced = result
-                .as_ref()
-                .ok()
-                .filter(|(answer, _)| answer.id == peer.id);
-            let fenced = fenced.map(|(answer, _)| answer.fenced);
+            let result = result.as_ref().map(|(answer, _)| answer);
+            let last = LastProbe::new(*started, &peer.id, result);
             self.nodes[node]
                 .probed
-                .insert(peer.id.clone(), (*started, fenced));
+                .insert(peer.id.clone(), (*started, last.fenced));
         }
         self.events += 1;
         let effects = self.nodes[node].state.on_event(event, self.now);
@@ -348,7 +349,11 @@ impl World {
                 let lost = empty && epoch > super::super::FIRST_EPOCH;
                 self.nodes[index].lost += u64::from(lost);
             }
-            Effect::RowRead { slot, attempt, .. } => self.row_read(index, slot, attempt),
+            Effect::RowRead {
+                slot,
+                epoch,
+                attempt,
+            } => self.row_read(index, slot, epoch, attempt),
             Effect::WakeParked => node.transfers.wakes += 1,
             Effect::SetMoveRate(rate) => node.transfers.rate = rate,
             Effect::StartMove(order) => self.start_move(index, *order),
@@ -381,7 +386,8 @@ impl World {
             Effect::Watch { watch, from } => node.watch = Some((watch, from)),
             Effect::Probe(peer) => self.probe(index, peer),
             Effect::Report { to, suspects } => {
-                if let Some(to) = self.reachable(index, &to) {
+                let refused = self.refuses(&to, index);
+                if let Some(to) = self.reachable(index, &to).filter(|_| !refused) {
                     let from = self.nodes[index].id.name.clone();
                     let delay = self.delay();
                     self.at(
