@@ -101,9 +101,16 @@ fn add_what_is_left(
         // A sender may have heard of a commit before this node has.
         let pair = pair(pairs, &told.from, &told.to);
         let (moved, slots_left) = (pair.moved.take(), pair.slots_left);
+        // It may also have spoken before the last commits, whose keys count as moved now.
+        let still = |then: u64| match u64::from(told.slots_left) {
+            0 => then,
+            slots => then.saturating_mul(u64::from(slots_left).min(slots)) / slots,
+        };
         *pair = pb::PairProgress {
             moved,
             slots_left,
+            keys_left: still(told.keys_left),
+            bytes_left: still(told.bytes_left),
             ..told.clone()
         };
     }
