@@ -10,6 +10,7 @@ use cached_tests::load::{Load, LoadOptions};
 use cached_tests::netns::{Net, NetCluster};
 use cached_tests::operations::{Operator, drain};
 use cached_tests::story::{self, FLAGS, SETTLED_MAX, SLOW, assert_only_lost};
+use cached_tests::wait;
 
 const LEASE: [&str; 4] = ["--lease-ttl", "4s", "--heartbeat", "1s"];
 
@@ -103,4 +104,35 @@ async fn a_source_does_not_reach_the_registry_alone_during_its_drain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_does_not_reach_the_registry_alone_during_its_join() {
     stands_still(&[4], Moving::Join).await;
+}
+
+/// One that the registry does not hear hears from it that its key is gone: it stops in every
+/// mode, and is taken over like a dead one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_the_registry_does_not_hear_is_taken_over() {
+    if !etcd::is_there() {
+        return;
+    }
+    let Some(net) = Net::start(3) else { return };
+    let flags = [&FLAGS[..], &LEASE].concat();
+    let cluster = NetCluster::start(net, &flags).await;
+    let operator = Operator::new(&cluster.url(3));
+    operator.settled(SETTLED_MAX).await;
+    let seeds = Options::nodes((1..=3).map(|host| cluster.url(host)));
+    let client = Client::connect(seeds).await.expect("the nodes answer");
+    let mut load = Load::fill(&client, &LoadOptions::default()).await;
+    let excused = story::rows_of(&cluster.url(3), "n1").await;
+    load.begin("mute");
+    cluster.net.mute_to_registry(1);
+    let gone = async || {
+        let left = story::rows_of(&cluster.url(3), "n1").await.len();
+        if left == 0 { Ok(()) } else { Err(left) }
+    };
+    wait::until("no row names n1", SETTLED_MAX, gone).await;
+    cluster.net.unmute_to_registry(1);
+    operator.settled(SETTLED_MAX).await;
+    load.begin("after");
+    // A turn of every worker, and more.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_only_lost(&load.finish().await, &excused);
 }

@@ -62,6 +62,9 @@ impl Net {
             ))?;
             ip(&format!("-n {space} link set eth0 up"))?;
             ip(&format!("-n {space} link set lo up"))?;
+            // Behind the rule of `cut_registry`, which is about what arrives.
+            ip(&format!("-n {space} rule add pref 100 lookup local"))?;
+            ip(&format!("-n {space} rule del pref 0"))?;
         }
         Ok(())
     }
@@ -95,15 +98,30 @@ impl Net {
         self.heal_from(from, &self.address(to));
     }
 
-    /// Nothing that a host sends reaches the registry any more: to that host, it stands
-    /// still.
-    pub fn cut_registry(&self, host: usize) {
+    /// Nothing that a host sends reaches the registry any more, which it still hears.
+    pub fn mute_to_registry(&self, host: usize) {
         self.cut_from(host, &self.registry_address());
+    }
+
+    /// It is heard again.
+    pub fn unmute_to_registry(&self, host: usize) {
+        self.heal_from(host, &self.registry_address());
+    }
+
+    /// Nothing passes between a host and the registry: to that host, it stands still.
+    pub fn cut_registry(&self, host: usize) {
+        self.mute_to_registry(host);
+        let (space, from) = (self.space(host), self.registry_address());
+        ip(&format!(
+            "-n {space} rule add pref 10 from {from} blackhole"
+        ))
+        .expect("a rule can be set");
     }
 
     /// It answers again.
     pub fn heal_registry(&self, host: usize) {
-        self.heal_from(host, &self.registry_address());
+        self.unmute_to_registry(host);
+        ip(&format!("-n {} rule del pref 10", self.space(host))).expect("it was cut");
     }
 
     fn cut_from(&self, host: usize, to: &str) {
