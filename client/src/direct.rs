@@ -93,8 +93,8 @@ impl Direct {
         let client = self.connections.cache(&self.address);
         let (address, left) = (self.address.clone(), self.timeout);
         Ok(async move {
-            let mut client = client
-                .map_err(|error| Status::invalid_argument(format!("{address}: {error}")))?;
+            let mut client =
+                client.map_err(|error| Status::invalid_argument(format!("{address}: {error}")))?;
             let answer = match batch {
                 Batch::Get(get) => client.batch_get(timed(get, left)).await,
                 Batch::Set(set) => client.batch_set(timed(set, left)).await,
