@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use cached_client::Client;
 use cached_client::address::Address;
 use cached_client::topology::{Member, Topology};
@@ -80,9 +81,9 @@ impl Targets {
     }
 
     /// The server that client number `client` asks for a key.
-    pub fn choose(&self, key: &[u8], client: usize) -> Result<usize, CliError> {
+    pub fn choose(&self, key: &Bytes, client: usize) -> Result<usize, CliError> {
         if let Some((cluster, route)) = &self.cluster
-            && let Ok(key) = Key::new(key.to_vec())
+            && let Ok(key) = Key::new(key.clone())
             && let Some(member) = pick(&cluster.topology(), *route, &key, client)
         {
             let mut known = self.known.borrow_mut();

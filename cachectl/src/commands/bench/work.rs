@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep};
 use super::mix::Kind;
 use super::pace::Schedule;
 use super::plan::{Plan, Shape};
-use super::record::{Failed, Record};
+use super::record::Record;
 use super::source::{Source, Work};
 use super::targets::Targets;
 use super::timer::Timer;
-use super::wire::{Ask, Heard, Wire};
+use super::wire::{Ask, Wire};
 use super::written::Written;
 use crate::error::CliError;
 
@@ -102,12 +102,15 @@ impl Phase<'_> {
             if works.is_empty() {
                 return Ok(());
             }
-            let heard = self.round(number, wire, &works).await?;
             let batch = usize::from(self.shape.batch);
             let since = |place: usize| due.get(place / batch).copied();
-            self.keep(number, &works, &heard, since)?;
-            self.follow_misses(number, wire, &works, &heard).await?;
-            if timer.is_none() && heard.iter().all(|it| it.outcome.is_err()) {
+            let came = self.exchange(number, wire, &works, since).await?;
+            if self.sets_on_miss && !came.missed.is_empty() {
+                let now = Instant::now();
+                self.exchange(number, wire, &came.missed, |_| Some(now))
+                    .await?;
+            }
+            if timer.is_none() && came.failed == works.len() {
                 sleep(PAUSE_AFTER_FAILURE).await;
             }
         }
@@ -154,19 +157,44 @@ impl Phase<'_> {
         Ok(due)
     }
 
-    async fn round(
+    /// Sends a round and records what is heard. `since`: when the operation at a place
+    /// was due.
+    async fn exchange(
         &self,
         number: usize,
         wire: &mut Wire,
         works: &[Work],
-    ) -> Result<Vec<Heard>, CliError> {
+        since: impl Fn(usize) -> Option<Instant>,
+    ) -> Result<Came, CliError> {
         let asks: Vec<Ask> = works
             .iter()
             .map(|work| self.ask(number, work))
             .collect::<Result<_, _>>()?;
         let heard = wire.round(&asks).await;
         debug_assert_eq!(heard.len(), asks.len(), "one answer for each operation");
-        Ok(heard)
+        let mut record = self.record.borrow_mut();
+        let mut came = Came::default();
+        for (place, heard) in heard.into_iter().enumerate() {
+            let (Some(ask), Some(work)) = (asks.get(place), works.get(place)) else {
+                break;
+            };
+            match heard.outcome {
+                Ok(found) => {
+                    let since = since(place).unwrap_or(heard.at);
+                    let latency = heard.at.saturating_duration_since(since);
+                    record.answered(ask.server, ask.kind, latency, found);
+                    if ask.kind == Kind::Get && found == Some(false) {
+                        let kind = Kind::Set;
+                        came.missed.push(Work { kind, ..*work });
+                    }
+                }
+                Err(failed) => {
+                    came.failed += 1;
+                    record.failed(ask.server, ask.kind, failed);
+                }
+            }
+        }
+        Ok(came)
     }
 
     fn ask(&self, number: usize, work: &Work) -> Result<Ask, CliError> {
@@ -186,59 +214,15 @@ impl Phase<'_> {
             value,
         })
     }
+}
 
-    /// Records a round. `since`: when the operation at a place was due.
-    fn keep(
-        &self,
-        number: usize,
-        works: &[Work],
-        heard: &[Heard],
-        since: impl Fn(usize) -> Option<Instant>,
-    ) -> Result<(), CliError> {
-        let mut record = self.record.borrow_mut();
-        for (place, (work, heard)) in works.iter().zip(heard).enumerate() {
-            let server = self.targets.choose(&self.plan.key(work.key), number)?;
-            match &heard.outcome {
-                Ok(found) => {
-                    let since = since(place).unwrap_or(heard.at);
-                    let latency = heard.at.saturating_duration_since(since);
-                    record.answered(server, work.kind, latency, *found);
-                }
-                Err(Failed { kind, message }) => {
-                    record.failed(server, work.kind, Failed::new(kind, message));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the keys that were read and not found, if that is what follows.
-    async fn follow_misses(
-        &self,
-        number: usize,
-        wire: &mut Wire,
-        works: &[Work],
-        heard: &[Heard],
-    ) -> Result<(), CliError> {
-        if !self.sets_on_miss {
-            return Ok(());
-        }
-        let missed = works.iter().zip(heard).filter(|(work, heard)| {
-            work.kind == Kind::Get && matches!(heard.outcome, Ok(Some(false)))
-        });
-        let sets: Vec<Work> = missed
-            .map(|(work, _)| Work {
-                kind: Kind::Set,
-                ..*work
-            })
-            .collect();
-        if sets.is_empty() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        let heard = self.round(number, wire, &sets).await?;
-        self.keep(number, &sets, &heard, |_| Some(now))
-    }
+/// What a round came to.
+#[derive(Debug, Default)]
+struct Came {
+    /// Writes of the keys that were read and not found.
+    missed: Vec<Work>,
+    /// Operations that failed.
+    failed: usize,
 }
 
 fn timer_failed(error: &std::io::Error) -> CliError {
