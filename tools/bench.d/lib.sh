@@ -43,13 +43,12 @@ free_port() {
   return 1
 }
 
-# on_server COMMAND…: starts it on core 0 -> pid; its output goes to $work/$pid.log.
+# on_server COMMAND…: starts it on core 0 -> pid, and log, where its output goes.
 on_server() {
-  taskset -c 0 "$@" >"$work/log" 2>&1 &
+  log=$(mktemp "$work/log.XXXXXX")
+  taskset -c 0 "$@" >"$log" 2>&1 &
   pid=$!
   pids+=("$pid")
-  log=$work/$pid.log
-  mv "$work/log" "$log"
 }
 on_load() { taskset -c 1 "$@"; }
 

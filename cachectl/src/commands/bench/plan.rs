@@ -9,9 +9,12 @@ use super::mix::Kind;
 use super::pace::Schedule;
 use super::source::{Keys, Source};
 use super::trace::Trace;
+use super::written::Written;
 use crate::args::bench::{Bench, OnMiss, Protocol};
 use crate::error::CliError;
 
+/// Most distinct keys: those written are remembered, a bit for each.
+const KEYS_MAX: u64 = 1_000_000_000;
 /// How long a load runs that nothing else ends.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 /// Longest run: a month.
@@ -77,6 +80,11 @@ impl Plan {
             Some(names) => names.len() as u64 * u64::from(args.copies),
             None => args.keys,
         };
+        if keys > KEYS_MAX {
+            return Err(CliError::usage(format!(
+                "--copies makes {keys} keys; the limit is {KEYS_MAX}"
+            )));
+        }
         let plan = Self {
             shape: Shape {
                 pipeline: args.pipeline,
@@ -118,7 +126,7 @@ impl Plan {
     }
 
     /// The deletes that remove these keys; `None`: they shall stay.
-    pub fn removal(&self, keys: Vec<u64>) -> Option<Source> {
+    pub fn removal(&self, keys: Written) -> Option<Source> {
         let keys = Keys::These(keys);
         let sizes = Sizes { min: 0, max: 0 };
         (!self.args.keep).then(|| Source::sweep(Kind::Delete, keys, sizes, self.seed))

@@ -126,7 +126,7 @@ impl<'a> Run<'a> {
 
     /// Removes what was written, unless it shall stay.
     async fn removal(&mut self) -> Result<Option<Sweep>, CliError> {
-        let keys = self.written.borrow().keys();
+        let keys = self.written.take();
         let Some(source) = self.plan.removal(keys).filter(|source| source.left() > 0) else {
             return Ok(None);
         };

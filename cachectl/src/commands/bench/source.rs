@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use super::keys::{KeyChooser, Sizes};
 use super::mix::{Kind, Mix};
+use super::written::Written;
 
 /// One operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,31 +42,31 @@ enum What {
         copies: u64,
         next: u64,
     },
-    /// Each key of a list once.
+    /// Each key of a set once.
     Sweep { kind: Kind, keys: Keys, next: u64 },
 }
 
-/// A list of keys.
+/// A set of keys.
 #[derive(Clone, Debug)]
 pub enum Keys {
     /// From 0 up to this one, which is not in it.
     Below(u64),
     /// These.
-    These(Vec<u64>),
+    These(Written),
 }
 
 impl Keys {
     fn len(&self) -> u64 {
         match self {
             Self::Below(end) => *end,
-            Self::These(keys) => keys.len() as u64,
+            Self::These(keys) => keys.count(),
         }
     }
 
-    fn get(&self, index: u64) -> Option<u64> {
+    fn at_or_after(&self, from: u64) -> Option<u64> {
         match self {
-            Self::Below(end) => (index < *end).then_some(index),
-            Self::These(keys) => keys.get(index as usize).copied(),
+            Self::Below(end) => (from < *end).then_some(from),
+            Self::These(keys) => keys.at_or_after(from),
         }
     }
 }
@@ -143,8 +144,8 @@ impl Iterator for Source {
                 (Kind::Get, key)
             }
             What::Sweep { kind, keys, next } => {
-                let key = keys.get(*next)?;
-                *next += 1;
+                let key = keys.at_or_after(*next)?;
+                *next = key + 1;
                 (*kind, key)
             }
         };
@@ -210,10 +211,12 @@ mod tests {
         let sweep = |keys| Source::sweep(Kind::Delete, keys, SIZES, 1);
         let keys: Vec<_> = sweep(Keys::Below(3)).map(|it| it.key).collect();
         assert_eq!(keys, [0, 1, 2]);
-        let mut these = sweep(Keys::These(vec![7, 3]));
+        let mut written = Written::new(10);
+        [7, 3].into_iter().for_each(|key| written.add(key));
+        let mut these = sweep(Keys::These(written));
         assert_eq!(
             these.next().map(|it| (it.kind, it.key)),
-            Some((Kind::Delete, 7))
+            Some((Kind::Delete, 3))
         );
         assert_eq!((these.left(), these.count()), (1, 1));
     }

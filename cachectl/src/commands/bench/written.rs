@@ -4,7 +4,7 @@
 const BITS: u64 = u64::BITS as u64;
 
 /// A set of numbers below a bound.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Written {
     words: Vec<u64>,
 }
@@ -24,15 +24,21 @@ impl Written {
         }
     }
 
-    /// Those that were added, in ascending order.
-    pub fn keys(&self) -> Vec<u64> {
-        let words = (0..).step_by(BITS as usize).zip(&self.words);
-        words
-            .flat_map(|(first, word)| {
-                let bits = (0..BITS).filter(move |bit| word >> bit & 1 == 1);
-                bits.map(move |bit| first + bit)
-            })
-            .collect()
+    /// How many were added.
+    pub fn count(&self) -> u64 {
+        let bits = self.words.iter().map(|word| u64::from(word.count_ones()));
+        bits.sum()
+    }
+
+    /// The smallest that was added and is not below `from`.
+    pub fn at_or_after(&self, from: u64) -> Option<u64> {
+        let mut place = (from / BITS) as usize;
+        let mut word = self.words.get(place)? & (u64::MAX << (from % BITS));
+        while word == 0 {
+            place += 1;
+            word = *self.words.get(place)?;
+        }
+        Some(place as u64 * BITS + u64::from(word.trailing_zeros()))
     }
 }
 
@@ -46,7 +52,13 @@ mod tests {
         for key in [129, 0, 64, 63, 64, 1_000_000] {
             written.add(key);
         }
-        assert_eq!(written.keys(), [0, 63, 64, 129]);
-        assert!(Written::new(0).keys().is_empty());
+        let mut keys = Vec::new();
+        let mut from = 0;
+        while let Some(key) = written.at_or_after(from) {
+            keys.push(key);
+            from = key + 1;
+        }
+        assert_eq!((keys, written.count()), (vec![0, 63, 64, 129], 4));
+        assert_eq!(Written::new(0).at_or_after(0), None);
     }
 }
