@@ -30,7 +30,6 @@ pub(crate) fn record(bytes: &[u8]) {
     }
 }
 
-#[expect(clippy::expect_used, reason = "a failure is a finding")]
 fn again<T: DeserializeOwned + Serialize + PartialEq + Debug>(json: &[u8]) {
     let Ok(record) = serde_json::from_slice::<T>(json) else {
         return;
