@@ -41,7 +41,7 @@ pub async fn bench(session: &Session, args: &Bench) -> Result<Report, CliError> 
     let plan = Plan::new(args, trace, rand::random())?;
     confirm(session).await?;
     let makers = Makers::new(session, &plan).await?;
-    let outcome = Run::new(session, &plan, &makers)?.to_end().await?;
+    let outcome = Run::new(session, &plan, &makers)?.carry_out().await?;
     match outcome.verdict() {
         Ok(()) => Ok(outcome.report()),
         Err(error) => {

@@ -44,7 +44,6 @@ impl Default for Latency {
     }
 }
 
-#[expect(clippy::expect_used, reason = "the number of digits is lawful")]
 fn empty() -> Histogram<u64> {
     Histogram::new(DIGITS).expect("1 to 5 digits")
 }

@@ -85,7 +85,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs everything. Ctrl-C ends what runs, and keys are removed all the same.
-    pub(super) async fn to_end(mut self) -> Result<Outcome<'a>, CliError> {
+    pub(super) async fn carry_out(mut self) -> Result<Outcome<'a>, CliError> {
         let mut fill = None;
         if let Some(source) = self.plan.fill() {
             fill = Some(self.sweep("fill", source).await?);
