@@ -1,5 +1,5 @@
 # What people and CI type. Anything with an `if` lives in tools/.
-.PHONY: run test sim lint docs bench bench-moves compose-test clean
+.PHONY: run test sim lint docs bench bench-moves fuzz compose-test clean
 
 # A cluster of three nodes in one process, REST on :9999. Nothing but protoc is needed.
 run:
@@ -26,15 +26,20 @@ docs:
 	@tools/need cc protoc
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# The table of docs/benchmarks.md.
+# The tables of docs/benchmarks.md; ARGS='--quick floor status' for a look at some.
 bench:
-	@tools/need cc protoc etcd wrk h2load
-	@tools/bench
+	@tools/need cc protoc etcd curl taskset h2load redis-server redis-benchmark memcached
+	@tools/bench $(ARGS)
 
 # The tables on moving slots of docs/benchmarks.md; ARGS=--quick for a look.
 bench-moves:
 	@tools/need cc protoc etcd
 	@tools/bench-moves $(ARGS)
+
+# Random inputs for everything that reads bytes from outside; SECONDS for each target.
+fuzz:
+	@tools/need cc protoc
+	@tools/fuzz $(or $(SECONDS),60) $(ARGS)
 
 # docker compose: up, the quick start, one container killed.
 compose-test:

@@ -13,13 +13,14 @@ const FUNCTION_LINES_MAX: usize = 70;
 const INLINE_TEST_LINES_MAX: usize = 150;
 
 /// Which of our crates each crate may depend on.
-const EDGES: [(&str, &[&str]); 6] = [
+const EDGES: [(&str, &[&str]); 7] = [
     ("proto", &[]),
     ("client", &["cached-proto"]),
     ("cached", &["cached-client", "cached-proto"]),
     ("cachectl", &["cached-client", "cached-proto"]),
     ("examples", &["cached-client"]),
     ("tests", &["cached", "cached-client", "cached-proto"]),
+    ("fuzz", &["cached", "cached-proto"]),
 ];
 
 /// In these places (path prefixes), these words must not stand in code.

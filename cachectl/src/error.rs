@@ -25,6 +25,8 @@ pub enum Code {
     Detached = 9,
     /// The cluster is not well.
     Unhealthy = 10,
+    /// Ctrl-C ended it early, in good order.
+    Interrupted = 130,
 }
 
 /// An error as it is shown.

@@ -34,6 +34,8 @@ struct Context {
     tls_ca: Option<PathBuf>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    /// Its users would notice: what strains it asks for the context's name first.
+    production: bool,
 }
 
 /// How to reach the cluster.
@@ -41,12 +43,28 @@ struct Context {
 pub struct Settings {
     /// The context's name, if one is used.
     pub context: Option<String>,
+    /// The context is marked as one whose users would notice.
+    pub production: bool,
+    /// File that holds the token to show.
+    pub token_file: Option<PathBuf>,
     /// Nodes to ask; empty: found through etcd.
     pub endpoints: Vec<String>,
     /// etcd to read from; `None`: not named.
     pub etcd: Option<EtcdSeed>,
     /// Options of the client.
     pub options: Options,
+}
+
+impl Settings {
+    /// The token to show, as text: for protocols that the client does not speak.
+    pub fn token(&self) -> Result<Option<String>, CliError> {
+        let text = self
+            .token_file
+            .as_deref()
+            .map(|path| read("--token-file", path))
+            .transpose()?;
+        Ok(text.map(|text| String::from_utf8_lossy(&text).trim().to_owned()))
+    }
 }
 
 /// Puts flags (and the environment, which clap has read) over the context file.
@@ -84,6 +102,8 @@ pub fn resolve(global: &Global) -> Result<Settings, CliError> {
     options.connect = connect_options(token_file.as_deref(), tls)?;
     Ok(Settings {
         context: name,
+        production: context.production,
+        token_file,
         endpoints,
         etcd: seed,
         options,
@@ -197,6 +217,7 @@ mod tests {
         [contexts.prod]
         endpoints = ["https://a:8001"]
         cluster = "main"
+        production = true
         [contexts.dev]
         etcd = ["localhost:2379"]
     "#;
@@ -209,10 +230,9 @@ mod tests {
             (name.as_deref(), context.cluster.as_deref()),
             (Some("prod"), Some("main"))
         );
-        assert_eq!(
-            choose(&file, Some("dev")).unwrap().1.etcd,
-            ["localhost:2379"]
-        );
+        let (_, dev) = choose(&file, Some("dev")).unwrap();
+        assert_eq!(dev.etcd, ["localhost:2379"]);
+        assert!(context.production && !dev.production);
         let error = choose(&file, Some("test")).unwrap_err().to_string();
         assert!(
             error.contains("\"test\"") && error.contains("dev, prod"),

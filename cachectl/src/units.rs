@@ -34,6 +34,21 @@ pub fn percent(part: u64, whole: u64) -> String {
     format!("{:.1}%", part as f64 * 100.0 / whole as f64)
 }
 
+/// 310us, 1.20ms, 12.3s: microseconds with three digits that count.
+pub fn latency(us: u64) -> String {
+    let (scaled, unit) = match us {
+        0..1_000 => return format!("{us}us"),
+        1_000..1_000_000 => (us as f64 / 1e3, "ms"),
+        _ => (us as f64 / 1e6, "s"),
+    };
+    let digits = match scaled {
+        small if small < 9.995 => 2,
+        middle if middle < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{scaled:.digits$}{unit}")
+}
+
 /// 42s, 3m12s, 12d: the two largest units.
 pub fn age(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -67,6 +82,20 @@ mod tests {
             (2_590_000, "2.59M"),
         ] {
             assert_eq!(count(number), text);
+        }
+    }
+
+    #[test]
+    fn latencies_keep_three_digits() {
+        for (us, text) in [
+            (0, "0us"),
+            (999, "999us"),
+            (1_000, "1.00ms"),
+            (12_340, "12.3ms"),
+            (999_400, "999ms"),
+            (61_000_000, "61.0s"),
+        ] {
+            assert_eq!(latency(us), text);
         }
     }
 

@@ -126,7 +126,8 @@ pub(crate) fn no_node() -> Error {
     Error::Unreachable("it has no members now".to_owned())
 }
 
-async fn send(
+/// One attempt at one node.
+pub(crate) async fn send(
     connections: &Connections,
     target: &Target,
     group: &GroupName,

@@ -17,7 +17,7 @@
 //!
 //! Reading order: `cache` (the client), `call` and `batch` (one operation, many),
 //! `route` (what follows a failure), [`topology`] (what is known of the cluster and
-//! how it stays fresh), [`connections`].
+//! how it stays fresh), [`connections`], [`direct`] (one node, no second try).
 
 pub mod address;
 pub mod admin;
@@ -28,6 +28,7 @@ mod cache;
 mod call;
 mod config;
 pub mod connections;
+pub mod direct;
 pub mod error;
 mod route;
 pub mod status;

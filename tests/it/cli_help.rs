@@ -7,7 +7,7 @@ use cached_tests::binaries;
 use cached_tests::command::Runner;
 
 /// Commands that have help of their own; the first word is the program.
-const COMMANDS: [&str; 37] = [
+const COMMANDS: [&str; 38] = [
     "cached",
     "cached dev",
     "cachectl",
@@ -44,6 +44,7 @@ const COMMANDS: [&str; 37] = [
     "cachectl groups create",
     "cachectl groups describe",
     "cachectl groups flush",
+    "cachectl bench",
     "cachectl version",
 ];
 

@@ -4,6 +4,7 @@
 mod bad_bytes;
 mod bad_input;
 mod bad_start;
+mod bench;
 mod cli;
 mod cli_bytes;
 mod cli_help;

@@ -13,6 +13,7 @@ pub mod netns;
 pub mod operations;
 pub mod origin;
 pub mod plain;
+pub mod policies;
 pub mod process;
 pub mod raw;
 pub mod sim;

@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+pub mod bench;
 pub mod layout;
 
 use std::path::PathBuf;
@@ -282,6 +283,11 @@ pub enum Command {
         after_help = "Examples:\n  cachectl groups create users --max-bytes 1GiB --ttl 10m\n  cachectl groups flush users --confirm users\n\nExit codes: 0 ok · 3 no such group · 6 exists with other settings · 8 some nodes failed"
     )]
     Groups(Groups),
+    /// Load a cluster, and say how fast it answered.
+    #[command(
+        after_help = "Examples:\n  cachectl bench --duration 30s --fill --dist zipf:0.99 --mix get=90,set=10\n  cachectl bench --rate 20000 --clients 64 --size 32-4KiB -o json\n\nCtrl-C ends it early, with the same summary. One core sends: for more load start it\nseveral times, each with a --prefix of its own.\n\nExit codes: 0 ok · 4 unreachable · 8 some operations failed, or keys are left · 130 ended by Ctrl-C"
+    )]
+    Bench(bench::Bench),
     /// This program's version, and the nodes'.
     #[command(
         after_help = "Examples:\n  cachectl version\n  cachectl version -o json\n\nExit codes: 0 ok"

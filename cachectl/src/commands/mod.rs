@@ -1,5 +1,6 @@
 //! What commands do: one file per noun; each answers a report and prints nothing.
 
+pub mod bench;
 pub mod blacklist;
 pub mod data;
 pub mod groups;
@@ -77,6 +78,7 @@ pub async fn run(session: &Session, command: &Command) -> Result<Report, CliErro
         Command::Migrations(args) => layout::migrations(session, args).await,
         Command::Blacklist(args) => blacklist::blacklist(session, args).await,
         Command::Groups(args) => groups::groups(session, args).await,
+        Command::Bench(args) => bench::bench(session, args).await,
         Command::Version => version::version(session).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::table::Table;
 use super::{Body, Report};
 use crate::args::Format;
 use crate::error::{CliError, Code};
@@ -30,6 +31,10 @@ pub fn render(
 fn people(body: &Body, wide: bool, width: Option<usize>, color: bool) -> Vec<u8> {
     match body {
         Body::Table(table) => table.render(wide, width, color).into_bytes(),
+        Body::Tables(tables) => {
+            let tables = tables.iter().map(|table| table.render(wide, width, color));
+            tables.collect::<Vec<_>>().join("\n").into_bytes()
+        }
         Body::Text(text) => text.clone().into_bytes(),
         Body::Raw(bytes) => {
             let mut bytes = bytes.clone();
@@ -62,20 +67,29 @@ fn records(json: &Value) -> Vec<Value> {
 
 fn plain(body: &Body) -> Vec<u8> {
     match body {
-        Body::Table(table) => lines(table.rows.iter().map(|row| {
-            row.iter()
-                .map(|cell| cell.replace(['\t', '\n'], " "))
-                .collect::<Vec<_>>()
-                .join("\t")
-        })),
+        Body::Table(table) => plain_rows(table),
+        Body::Tables(tables) => tables.iter().flat_map(plain_rows).collect(),
         Body::Text(text) => text.clone().into_bytes(),
         Body::Raw(bytes) => bytes.clone(),
     }
 }
 
+fn plain_rows(table: &Table) -> Vec<u8> {
+    lines(table.rows.iter().map(|row| {
+        row.iter()
+            .map(|cell| cell.replace(['\t', '\n'], " "))
+            .collect::<Vec<_>>()
+            .join("\t")
+    }))
+}
+
 fn names(report: &Report) -> Vec<u8> {
     match &report.body {
         Body::Table(table) => lines(table.rows.iter().map(|row| row[0].clone())),
+        Body::Tables(tables) => {
+            let rows = tables.iter().take(1).flat_map(|table| &table.rows);
+            lines(rows.map(|row| row[0].clone()))
+        }
         Body::Text(_) | Body::Raw(_) => {
             let name = report.json.get("name").or_else(|| report.json.get("key"));
             lines(name.and_then(Value::as_str).map(str::to_owned))
@@ -102,7 +116,7 @@ fn yaml(json: &Value) -> Result<String, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::table::{Table, number, text};
+    use crate::output::table::{number, text};
 
     fn sample() -> Report {
         let mut table = Table::new([text("NODE"), number("KEYS")]);
@@ -132,6 +146,20 @@ mod tests {
         );
         assert!(shown(Format::Json).starts_with("{\n  \"apiVersion\": \"v1\""));
         assert!(shown(Format::Yaml).starts_with("apiVersion: v1\n"));
+    }
+
+    #[test]
+    fn several_tables_stand_below_each_other() {
+        let mut report = sample();
+        if let Body::Table(table) = &report.body {
+            report.body = Body::Tables(vec![table.clone(), table.clone()]);
+        }
+        let shown =
+            |format| String::from_utf8(render(&report, format, None, false).unwrap()).unwrap();
+        let one = "NODE  KEYS\nn1       1\nn2       2\n";
+        assert_eq!(shown(Format::Table), format!("{one}\n{one}"));
+        assert_eq!(shown(Format::Plain), "n1\t1\nn2\t2\nn1\t1\nn2\t2\n");
+        assert_eq!(shown(Format::Name), "n1\nn2\n");
     }
 
     #[test]

@@ -37,6 +37,8 @@ impl Report {
 pub enum Body {
     /// Rows and columns; the first column is the name.
     Table(Table),
+    /// Several of them, an empty line between; names are those of the first.
+    Tables(Vec<Table>),
     /// Text that is laid out already.
     Text(String),
     /// Bytes that are printed as they are, in every format but the JSON ones.
@@ -97,7 +99,7 @@ impl Output {
             ("", "")
         };
         let mut stderr = std::io::stderr().lock();
-        if error.code == Code::Detached {
+        if matches!(error.code, Code::Detached | Code::Interrupted) {
             // As it was asked for: no error, but not the end either.
             let _ = writeln!(stderr, "{}  {}", error.message, error.hint);
             return;

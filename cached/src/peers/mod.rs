@@ -1,5 +1,7 @@
 //! Node-to-node calls as a trait; the real one speaks gRPC through the client crate.
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod grpc;
 pub(crate) mod moving;
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod batch_json;
 mod body;
 mod cluster;
 mod conditions;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod keys;
 mod original;
 mod params;
