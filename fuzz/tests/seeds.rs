@@ -1,5 +1,10 @@
 //! Every seed through its target. `BLESS=1 cargo test -p cached-fuzz` writes the seeds
 //! that are made by code anew; those that were found stay.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a panic is how a test fails, and it says which seed it was"
+)]
 
 use std::fs;
 use std::path::PathBuf;
