@@ -380,11 +380,16 @@ impl Director {
                 lose_request: 0.4,
                 ..none
             },
-            3 | 4 => Faults {
+            number @ (3 | 4) => Faults {
                 lose_answer: 0.5,
+                writes_only: number == 4,
                 ..none
             },
-            5 | 6 => Faults { late: 0.5, ..none },
+            number @ (5 | 6) => Faults {
+                late: 0.5,
+                writes_only: number == 6,
+                ..none
+            },
             7 => Faults {
                 lose_events: 0.5,
                 double_events: 0.3,

@@ -31,6 +31,9 @@ pub struct Faults {
     pub lose_answer: f64,
     /// A call is never answered, and done some seconds later.
     pub late: f64,
+    /// Calls other than transactions are well: so the registry seems quick to those who
+    /// commit.
+    pub writes_only: bool,
     /// Watch events are lost.
     pub lose_events: f64,
     /// Watch events come twice.
@@ -131,7 +134,11 @@ impl Meddler {
         if path.ends_with("/LeaseKeepAlive") && faults.false_acks {
             return liar::acknowledge(request).await;
         }
-        match switch.fate(&faults) {
+        let fate = match faults.writes_only && !path.ends_with("/Txn") {
+            true => Fate::Pass,
+            false => switch.fate(&faults),
+        };
+        match fate {
             Fate::Pass => self.pass(request).await,
             Fate::Refuse => refusal("the registry is not well"),
             Fate::LoseRequest => std::future::pending().await,
