@@ -2,16 +2,12 @@
 
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::limits::{BATCH_OPERATIONS_MAX, KEY_BYTES_MAX};
-use cached_proto::operation::{Operation, Outcome, Reply};
+use cached_proto::operation::{Operation, Outcome};
 
 /// Bytes of an operation that count towards a message; names, lengths and tags
 /// fit in what a message may hold beyond that.
 fn bytes(operation: &Operation) -> usize {
-    let value = match operation {
-        Operation::Set { value, .. } => value.len(),
-        Operation::Get { .. } | Operation::Delete { .. } | Operation::Touch { .. } => 0,
-    };
-    operation.key().as_bytes().len() + value
+    operation.key().as_bytes().len() + operation.payload_bytes()
 }
 
 /// Cuts `work` into runs that one message holds each: at most
@@ -46,10 +42,7 @@ pub(super) fn bound_answer(outcomes: &mut [Outcome], value_bytes_max: usize) {
     let mut used = 0_usize;
     for outcome in outcomes {
         let Ok(answer) = outcome else { continue };
-        let Reply::Get(Some(entry)) = &answer.reply else {
-            continue;
-        };
-        let size = entry.value.len();
+        let size = answer.reply.value_bytes();
         if used.saturating_add(size) > value_bytes_max.max(1) && used > 0 {
             let message = format!(
                 "the values of this batch have more than {value_bytes_max} bytes in all; \
@@ -67,7 +60,7 @@ pub(super) fn bound_answer(outcomes: &mut [Outcome], value_bytes_max: usize) {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use cached_proto::operation::{Answer, Condition, Entry};
+    use cached_proto::operation::{Answer, Condition, Entry, Reply};
     use cached_proto::types::Key;
 
     use super::*;
