@@ -321,6 +321,27 @@ impl Peers for FakePeers {
         })
     }
 
+    fn keys<'a>(
+        &'a self,
+        peer: &'a Peer,
+        _: &'a GroupName,
+        from: crate::peers::keys::KeysPlace,
+        _: usize,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::keys::KeysPage> {
+        Box::pin(async move {
+            self.reach(peer)?;
+            let name = peer.id.name.as_str();
+            // One key for each asking, and then the next node's slots.
+            let next = slots_of(&view(&["n1", "n2", "n3"]), name).last().copied();
+            let next = next.and_then(|last| Slot::new(last.number() + 1).ok());
+            Ok(crate::peers::keys::KeysPage {
+                keys: vec![Key::new(format!("{name}-{}", from.slot)).expect("lawful")],
+                next: next.map(|slot| crate::peers::keys::KeysPlace { slot, position: 0 }),
+            })
+        })
+    }
+
     fn open_move<'a>(
         &'a self,
         _: &'a Peer,

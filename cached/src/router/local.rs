@@ -250,7 +250,7 @@ impl Router {
         answer(reply, read, self.serving_now())
     }
 
-    fn serving_now(&self) -> Serving {
+    pub(super) fn serving_now(&self) -> Serving {
         self.parts.view.fence().check(self.parts.clock.now())
     }
 }

@@ -12,6 +12,16 @@ pub enum RespVersion {
     V3,
 }
 
+impl RespVersion {
+    /// 2 or 3.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+        }
+    }
+}
+
 /// Longest text of a 64-bit number with its sign.
 const DIGITS_MAX: usize = 20;
 
