@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::failure::Failure;
 use crate::types::{Epoch, Key, Ttl, Version};
-use crate::update::{Update, Updated};
+use crate::update::{Change, Returns, Update, Updated};
 
 /// What must hold for a write to be applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,6 +113,18 @@ impl Operation {
         }
     }
 
+    /// Whether it has to be alone in a message between processes: its answer holds a
+    /// value, and if it did not fit beside others it could not be asked for again.
+    pub fn travels_alone(&self) -> bool {
+        match self {
+            Self::Update { update, .. } => {
+                let short = matches!(update.change, Change::AddInteger(_));
+                update.returns != Returns::Metadata && !short
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it needs no right but reading.
     pub fn is_read(&self) -> bool {
         match self {
@@ -187,19 +199,6 @@ pub enum Reply {
         /// False: one of the keys had an entry, and none was to.
         stored: bool,
     },
-}
-
-impl Reply {
-    /// Length of the value that it carries.
-    pub fn value_bytes(&self) -> usize {
-        match self {
-            Self::Get(Some(entry)) => entry.value.len(),
-            Self::Update(Updated {
-                entry: Some(entry), ..
-            }) => entry.value.len(),
-            _ => 0,
-        }
-    }
 }
 
 /// A reply, and whether its owner has lost sight of the registry.

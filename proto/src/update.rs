@@ -184,7 +184,18 @@ mod tests {
         for number in [0, 1, -1, 10, i64::MAX, i64::MIN] {
             assert_eq!(integer(number.to_string().as_bytes()), Some(number));
         }
-        for text in ["", "-", "-0", "+1", "00", " 1", "1 ", "9223372036854775808", "1.0", "\u{661}"] {
+        for text in [
+            "",
+            "-",
+            "-0",
+            "+1",
+            "00",
+            " 1",
+            "1 ",
+            "9223372036854775808",
+            "1.0",
+            "\u{661}",
+        ] {
             assert_eq!(integer(text.as_bytes()), None, "{text:?}");
         }
     }
@@ -194,21 +205,92 @@ mod tests {
         let put = Change::Put(Bytes::from_static(b"v"));
         let previous = Returns::Previous;
         let cases: Vec<(Change, Expiry, Guard, Returns, bool)> = vec![
-            (put.clone(), Expiry::Default, Guard::default(), Returns::Metadata, true),
-            (put.clone(), Expiry::At(1), Guard::default(), Returns::Metadata, true),
-            (put.clone(), Expiry::Keep, Guard::default(), Returns::Metadata, false),
-            (put.clone(), Expiry::Default, Guard::default(), previous, false),
-            (put, Expiry::Default, Guard::Expiring, Returns::Metadata, false),
+            (
+                put.clone(),
+                Expiry::Default,
+                Guard::default(),
+                Returns::Metadata,
+                true,
+            ),
+            (
+                put.clone(),
+                Expiry::At(1),
+                Guard::default(),
+                Returns::Metadata,
+                true,
+            ),
+            (
+                put.clone(),
+                Expiry::Keep,
+                Guard::default(),
+                Returns::Metadata,
+                false,
+            ),
+            (
+                put.clone(),
+                Expiry::Default,
+                Guard::default(),
+                previous,
+                false,
+            ),
+            (
+                put,
+                Expiry::Default,
+                Guard::Expiring,
+                Returns::Metadata,
+                false,
+            ),
             (Change::Keep, Expiry::Keep, Guard::Expiring, previous, true),
-            (Change::Keep, Expiry::In(5), Guard::default(), Returns::Metadata, true),
-            (Change::Keep, Expiry::In(0), Guard::default(), Returns::Metadata, false),
-            (Change::Keep, Expiry::At(5), Guard::default(), Returns::Metadata, false),
-            (Change::Keep, Expiry::Never, Guard::Expiring, Returns::Metadata, false),
-            (Change::Remove, Expiry::Keep, Guard::default(), Returns::Metadata, false),
-            (Change::AddInteger(1), Expiry::Keep, Guard::default(), Returns::Value, false),
+            (
+                Change::Keep,
+                Expiry::In(5),
+                Guard::default(),
+                Returns::Metadata,
+                true,
+            ),
+            (
+                Change::Keep,
+                Expiry::In(0),
+                Guard::default(),
+                Returns::Metadata,
+                false,
+            ),
+            (
+                Change::Keep,
+                Expiry::At(5),
+                Guard::default(),
+                Returns::Metadata,
+                false,
+            ),
+            (
+                Change::Keep,
+                Expiry::Never,
+                Guard::Expiring,
+                Returns::Metadata,
+                false,
+            ),
+            (
+                Change::Remove,
+                Expiry::Keep,
+                Guard::default(),
+                Returns::Metadata,
+                false,
+            ),
+            (
+                Change::AddInteger(1),
+                Expiry::Keep,
+                Guard::default(),
+                Returns::Value,
+                false,
+            ),
         ];
         for (change, expiry, guard, returns, expected) in cases {
-            let update = Update { change, expiry, guard, returns };
+            let update = Update {
+                change,
+                expiry,
+                guard,
+                returns,
+            };
             assert_eq!(update.is_idempotent(), expected, "{update:?}");
         }
     }

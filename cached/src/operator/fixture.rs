@@ -15,7 +15,7 @@ use cached_proto::records::{
 };
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{
-    ClusterName, Epoch, GroupName, Incarnation, MemberId, NodeName, SLOTS, Slot,
+    ClusterName, Epoch, GroupName, Incarnation, Key, MemberId, NodeName, SLOTS, Slot,
 };
 
 use parking_lot::Mutex;

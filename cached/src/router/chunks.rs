@@ -2,7 +2,7 @@
 
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::limits::{BATCH_OPERATIONS_MAX, KEY_BYTES_MAX};
-use cached_proto::operation::{Operation, Outcome};
+use cached_proto::operation::{Operation, Outcome, Reply};
 
 /// Bytes of an operation that count towards a message; names, lengths and tags
 /// fit in what a message may hold beyond that.
@@ -11,7 +11,8 @@ fn bytes(operation: &Operation) -> usize {
 }
 
 /// Cuts `work` into runs that one message holds each: at most
-/// [`BATCH_OPERATIONS_MAX`] operations and about one largest value. Order is kept.
+/// [`BATCH_OPERATIONS_MAX`] operations and about one largest value, asked and answered.
+/// Order is kept.
 pub(super) fn cut<T>(
     work: Vec<T>,
     value_bytes_max: usize,
@@ -21,7 +22,8 @@ pub(super) fn cut<T>(
     let mut runs: Vec<Vec<T>> = Vec::new();
     let mut used = 0;
     for item in work {
-        let size = bytes(operation(&item));
+        let alone = operation(&item).travels_alone();
+        let size = if alone { room } else { bytes(operation(&item)) };
         match runs.last_mut() {
             Some(run) if run.len() < BATCH_OPERATIONS_MAX && used + size <= room => {
                 used += size;
@@ -42,7 +44,10 @@ pub(super) fn bound_answer(outcomes: &mut [Outcome], value_bytes_max: usize) {
     let mut used = 0_usize;
     for outcome in outcomes {
         let Ok(answer) = outcome else { continue };
-        let size = answer.reply.value_bytes();
+        let Reply::Get(Some(entry)) = &answer.reply else {
+            continue;
+        };
+        let size = entry.value.len();
         if used.saturating_add(size) > value_bytes_max.max(1) && used > 0 {
             let message = format!(
                 "the values of this batch have more than {value_bytes_max} bytes in all; \
@@ -60,8 +65,9 @@ pub(super) fn bound_answer(outcomes: &mut [Outcome], value_bytes_max: usize) {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use cached_proto::operation::{Answer, Condition, Entry, Reply};
+    use cached_proto::operation::{Answer, Condition, Entry};
     use cached_proto::types::Key;
+    use cached_proto::update::{Change, Returns, Update};
 
     use super::*;
 
@@ -102,6 +108,18 @@ mod tests {
         assert_eq!(
             lengths(vec![set(1_000_000), set(1_000_000), set(10)]),
             [1, 2]
+        );
+        let take = || Operation::Update {
+            key: Key::new("k").unwrap(),
+            update: Update {
+                change: Change::Remove,
+                returns: Returns::Previous,
+                ..Update::default()
+            },
+        };
+        assert_eq!(
+            lengths(vec![set(1), take(), take(), set(1), set(1)]),
+            [1, 1, 1, 2]
         );
     }
 

@@ -144,8 +144,12 @@ impl Router {
         }
         let hash = self.parts.view.load().hash();
         let slot = slot_of(hash, operation.key().as_bytes());
-        if operation.keys().any(|key| slot_of(hash, key.as_bytes()) != slot) {
-            let message = "the keys lie in several slots; only those of one are written in one step";
+        if operation
+            .keys()
+            .any(|key| slot_of(hash, key.as_bytes()) != slot)
+        {
+            let message =
+                "the keys lie in several slots; only those of one are written in one step";
             let mut failure = Failure::new(FailureCode::Invalid, message);
             failure.field = Some("items");
             return Err(failure);

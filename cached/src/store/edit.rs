@@ -124,7 +124,11 @@ mod tests {
         for (change, current, expected) in cases {
             let current = current.map(|text| Bytes::from_static(text.as_bytes()));
             let expected = expected.map(Bytes::from);
-            assert_eq!(edited(&change, current.clone(), 10), expected, "{change:?} of {current:?}");
+            assert_eq!(
+                edited(&change, current.clone(), 10),
+                expected,
+                "{change:?} of {current:?}"
+            );
         }
     }
 }

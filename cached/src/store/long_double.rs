@@ -93,7 +93,10 @@ fn spelled(digits: &str) -> Option<(String, bool)> {
     let is_zero = all().all(|c| c == '0');
     let prefix = if hexadecimal.is_some() { "0x" } else { "" };
     let power = power.unwrap_or("0");
-    Some((format!("{prefix}0{whole}.{fraction}0{power_sign}{power}"), is_zero))
+    Some((
+        format!("{prefix}0{whole}.{fraction}0{power_sign}{power}"),
+        is_zero,
+    ))
 }
 
 /// `number / 2^power`, to the nearest whole number and of two to the even one.
@@ -140,7 +143,10 @@ mod tests {
     use super::*;
 
     fn sum(a: &str, b: &str) -> Option<String> {
-        let (a, b) = (LongDouble::parse(a.as_bytes())?, LongDouble::parse(b.as_bytes())?);
+        let (a, b) = (
+            LongDouble::parse(a.as_bytes())?,
+            LongDouble::parse(b.as_bytes())?,
+        );
         a.add(b).map(LongDouble::text)
     }
 
@@ -193,6 +199,9 @@ mod tests {
         assert_eq!(rounded_shift(0b1101, 2), 3);
         assert_eq!(rounded_shift(u128::MAX >> 7, 128), 0);
         assert_eq!(doubled(0, 7), "0");
-        assert_eq!(doubled(u64::MAX, 64), (u128::from(u64::MAX) << 64).to_string());
+        assert_eq!(
+            doubled(u64::MAX, 64),
+            (u128::from(u64::MAX) << 64).to_string()
+        );
     }
 }

@@ -136,9 +136,7 @@ pub(super) fn condition_to_pb(condition: Condition) -> Option<pb::Condition> {
 
 /// A condition that is there but empty is refused: it may be one that a newer
 /// caller knows, and writing without it would be wrong.
-pub(super) fn condition_from_pb(
-    condition: Option<pb::Condition>,
-) -> Result<Condition, Invalid> {
+pub(super) fn condition_from_pb(condition: Option<pb::Condition>) -> Result<Condition, Invalid> {
     let Some(condition) = condition else {
         return Ok(Condition::Always);
     };

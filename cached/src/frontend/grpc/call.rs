@@ -5,7 +5,7 @@ use std::time::Duration;
 use cached_proto::convert::WireOperation;
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::limits::KEY_BYTES_MAX;
-use cached_proto::operation::Outcome;
+use cached_proto::operation::{Outcome, Reply};
 use cached_proto::types::{GroupName, Invalid};
 use tonic::metadata::MetadataMap;
 
@@ -64,10 +64,12 @@ impl FrontendParts {
         let mut left = self.limits.value_bytes_max.saturating_add(KEY_BYTES_MAX);
         for outcome in outcomes {
             let Ok(answer) = outcome else { continue };
-            let bytes = answer.reply.value_bytes();
-            match left.checked_sub(bytes) {
+            let Reply::Get(Some(entry)) = &answer.reply else {
+                continue;
+            };
+            match left.checked_sub(entry.value.len()) {
                 Some(rest) => left = rest,
-                None => *outcome = Err(self.too_much(bytes)),
+                None => *outcome = Err(self.too_much(entry.value.len())),
             }
         }
     }

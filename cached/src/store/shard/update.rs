@@ -48,7 +48,10 @@ impl Shard {
             Returns::Metadata | Returns::Value => None,
         };
         let (applied, after) = match &update.change {
-            Change::Keep => (before.is_some(), self.keep(&place, before, update, deadline)),
+            Change::Keep => (
+                before.is_some(),
+                self.keep(&place, before, update, deadline),
+            ),
             Change::Remove => {
                 self.erase(&place, found);
                 (before.is_some(), None)

@@ -15,7 +15,15 @@ const GROUP: &str = "string";
 
 /// The commands of this file.
 pub(super) const COMMANDS: &[CommandSpec] = &[
-    on_key("append", 3, FAST, GROUP, "2.0.0", "Append a value to a key", append),
+    on_key(
+        "append",
+        3,
+        FAST,
+        GROUP,
+        "2.0.0",
+        "Append a value to a key",
+        append,
+    ),
     on_key(
         "setrange",
         4,
@@ -25,8 +33,24 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         "Overwrite part of a string at key starting at the specified offset",
         set_range,
     ),
-    on_key("incr", 2, FAST, GROUP, "1.0.0", "Increment the integer value of a key by one", incr),
-    on_key("decr", 2, FAST, GROUP, "1.0.0", "Decrement the integer value of a key by one", decr),
+    on_key(
+        "incr",
+        2,
+        FAST,
+        GROUP,
+        "1.0.0",
+        "Increment the integer value of a key by one",
+        incr,
+    ),
+    on_key(
+        "decr",
+        2,
+        FAST,
+        GROUP,
+        "1.0.0",
+        "Decrement the integer value of a key by one",
+        decr,
+    ),
     on_key(
         "incrby",
         3,
@@ -74,8 +98,8 @@ fn append(args: &Args<'_>, _: &Context) -> Result<Plan, ErrorReply> {
 /// Nothing put over a value leaves it as it is, wherever it is put.
 fn set_range(args: &Args<'_>, _: &Context) -> Result<Plan, ErrorReply> {
     let offset = integer(args, 2)?;
-    let offset = u64::try_from(offset)
-        .map_err(|_| ErrorReply::fixed("ERR offset is out of range"))?;
+    let offset =
+        u64::try_from(offset).map_err(|_| ErrorReply::fixed("ERR offset is out of range"))?;
     let bytes = args.keep(3);
     if bytes.is_empty() {
         return Ok(look(key(args, 1)?, Returns::Metadata, |entry| {
@@ -93,7 +117,9 @@ fn add(args: &Args<'_>, by: i64) -> Result<Plan, ErrorReply> {
         ..Update::default()
     };
     Ok(updated(key(args, 1)?, update, |updated| {
-        let sum = updated.entry.and_then(|entry| update::integer(&entry.value));
+        let sum = updated
+            .entry
+            .and_then(|entry| update::integer(&entry.value));
         sum.map_or_else(no_reply, Reply::Integer)
     }))
 }
@@ -112,7 +138,10 @@ fn incr_by(args: &Args<'_>, _: &Context) -> Result<Plan, ErrorReply> {
 
 fn decr_by(args: &Args<'_>, _: &Context) -> Result<Plan, ErrorReply> {
     let by = integer(args, 2)?.checked_neg();
-    add(args, by.ok_or(ErrorReply::fixed("ERR decrement would overflow"))?)
+    add(
+        args,
+        by.ok_or(ErrorReply::fixed("ERR decrement would overflow"))?,
+    )
 }
 
 /// Whether it is a number is looked at where it is added.

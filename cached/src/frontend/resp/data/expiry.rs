@@ -25,9 +25,14 @@ const fn generic(
 
 /// The commands of this file.
 pub(super) const COMMANDS: &[CommandSpec] = &[
-    generic("expire", -3, WRITE, "1.0.0", "Set a key's time to live in seconds", |args, context| {
-        expire(args, context, Unit::EX, "expire")
-    }),
+    generic(
+        "expire",
+        -3,
+        WRITE,
+        "1.0.0",
+        "Set a key's time to live in seconds",
+        |args, context| expire(args, context, Unit::EX, "expire"),
+    ),
     generic(
         "pexpire",
         -3,
@@ -60,12 +65,22 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         "Remove the expiration from a key",
         persist,
     ),
-    generic("ttl", 2, READ, "1.0.0", "Get the time to live for a key in seconds", |args, _| {
-        time(args, |entry| entry.ttl_ms.map(seconds))
-    }),
-    generic("pttl", 2, READ, "2.6.0", "Get the time to live for a key in milliseconds", |args, _| {
-        time(args, |entry| entry.ttl_ms)
-    }),
+    generic(
+        "ttl",
+        2,
+        READ,
+        "1.0.0",
+        "Get the time to live for a key in seconds",
+        |args, _| time(args, |entry| entry.ttl_ms.map(seconds)),
+    ),
+    generic(
+        "pttl",
+        2,
+        READ,
+        "2.6.0",
+        "Get the time to live for a key in milliseconds",
+        |args, _| time(args, |entry| entry.ttl_ms),
+    ),
     generic(
         "expiretime",
         2,

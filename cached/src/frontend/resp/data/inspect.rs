@@ -11,15 +11,45 @@ use crate::frontend::resp::table::{CommandSpec, Flags, InSession, ParseData};
 
 /// The commands of this file.
 pub(super) const COMMANDS: &[CommandSpec] = &[
-    container("object", "2.2.3", "A container for object introspection commands", OBJECT),
-    container("memory", "4.0.0", "A container for memory diagnostics commands", MEMORY),
+    container(
+        "object",
+        "2.2.3",
+        "A container for object introspection commands",
+        OBJECT,
+    ),
+    container(
+        "memory",
+        "4.0.0",
+        "A container for memory diagnostics commands",
+        MEMORY,
+    ),
 ];
 
 const OBJECT: &[CommandSpec] = &[
-    object("encoding", "2.2.3", "Inspect the internal encoding of a Redis object", encoding),
-    object("freq", "4.0.0", "Get the logarithmic access frequency counter of a Redis object", freq),
-    object("idletime", "2.2.3", "Get the time since a Redis object was last accessed", idle_time),
-    object("refcount", "2.2.3", "Get the number of references to the value of the key", ref_count),
+    object(
+        "encoding",
+        "2.2.3",
+        "Inspect the internal encoding of a Redis object",
+        encoding,
+    ),
+    object(
+        "freq",
+        "4.0.0",
+        "Get the logarithmic access frequency counter of a Redis object",
+        freq,
+    ),
+    object(
+        "idletime",
+        "2.2.3",
+        "Get the time since a Redis object was last accessed",
+        idle_time,
+    ),
+    object(
+        "refcount",
+        "2.2.3",
+        "Get the number of references to the value of the key",
+        ref_count,
+    ),
     help("6.2.0", |_, _| Ok(lines(OBJECT_HELP))),
 ];
 
@@ -126,10 +156,14 @@ fn freq(args: &Args<'_>, _: &Context) -> Result<Plan, ErrorReply> {
     let text = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
                 note that when switching between policies at runtime LRU and LFU data will take \
                 some time to adjust.";
-    Ok(look(key(args, 2)?, Returns::Metadata, move |entry| match entry {
-        Some(_) => Reply::Error(ErrorReply::fixed(text)),
-        None => Reply::Null,
-    }))
+    Ok(look(
+        key(args, 2)?,
+        Returns::Metadata,
+        move |entry| match entry {
+            Some(_) => Reply::Error(ErrorReply::fixed(text)),
+            None => Reply::Null,
+        },
+    ))
 }
 
 fn idle_time(args: &Args<'_>, _: &Context) -> Result<Plan, ErrorReply> {

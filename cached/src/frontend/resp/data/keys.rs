@@ -69,7 +69,9 @@ fn counted(
     is_yes: fn(&operation::Reply) -> bool,
 ) -> Result<Plan, ErrorReply> {
     let keys = (1..args.len()).map(|index| key(args, index));
-    let operations = keys.map(|key| key.map(operation)).collect::<Result<_, _>>()?;
+    let operations = keys
+        .map(|key| key.map(operation))
+        .collect::<Result<_, _>>()?;
     Ok(Plan::many(operations, move |replies| {
         number(replies.iter().filter(|reply| is_yes(reply)).count() as u64)
     }))

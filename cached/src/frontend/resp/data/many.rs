@@ -86,8 +86,8 @@ fn together(items: &[(Key, Bytes)], if_absent: bool, context: &Context) -> Optio
         others: others.to_vec(),
         if_absent,
     };
-    let fits = items.len() <= BATCH_OPERATIONS_MAX
-        && operation.payload_bytes() <= context.value_bytes_max;
+    let fits =
+        items.len() <= BATCH_OPERATIONS_MAX && operation.payload_bytes() <= context.value_bytes_max;
     fits.then_some(operation)
 }
 

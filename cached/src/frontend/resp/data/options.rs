@@ -1,6 +1,5 @@
 //! The options of `SET` and `GETEX`: which may stand together, and what they mean.
 
-use bytes::Bytes;
 use cached_proto::operation::Condition;
 use cached_proto::update::{Expiry, Guard};
 
@@ -150,5 +149,5 @@ pub(super) fn condition(guard: &Guard) -> Option<Condition> {
 /// A value that is looked for, as a guard.
 #[cfg(test)]
 pub(super) fn equal(value: &'static str) -> Guard {
-    Guard::Equal(Bytes::from(value))
+    Guard::Equal(bytes::Bytes::from(value))
 }

@@ -27,13 +27,37 @@ const GROUP: &str = "string";
 pub(super) const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         handler: Handler::Get(get),
-        ..on_key("get", 2, FAST_READ, GROUP, "1.0.0", "Get the value of a key", get)
+        ..on_key(
+            "get",
+            2,
+            FAST_READ,
+            GROUP,
+            "1.0.0",
+            "Get the value of a key",
+            get,
+        )
     },
     CommandSpec {
         handler: Handler::Set(set),
-        ..on_key("set", -3, STORE, GROUP, "1.0.0", "Set the string value of a key", set)
+        ..on_key(
+            "set",
+            -3,
+            STORE,
+            GROUP,
+            "1.0.0",
+            "Set the string value of a key",
+            set,
+        )
     },
-    on_key("setex", 4, STORE, GROUP, "2.0.0", "Set the value and expiration of a key", setex),
+    on_key(
+        "setex",
+        4,
+        STORE,
+        GROUP,
+        "2.0.0",
+        "Set the value and expiration of a key",
+        setex,
+    ),
     on_key(
         "psetex",
         4,
@@ -79,9 +103,33 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         "Get the value of a key and optionally set its expiration",
         getex,
     ),
-    on_key("strlen", 2, FAST_READ, GROUP, "2.2.0", "Get the length of the value stored in a key", strlen),
-    on_key("getrange", 4, READ, GROUP, "2.4.0", "Get a substring of the string stored at a key", getrange),
-    on_key("substr", 4, READ, GROUP, "1.0.0", "Get a substring of the string stored at a key", getrange),
+    on_key(
+        "strlen",
+        2,
+        FAST_READ,
+        GROUP,
+        "2.2.0",
+        "Get the length of the value stored in a key",
+        strlen,
+    ),
+    on_key(
+        "getrange",
+        4,
+        READ,
+        GROUP,
+        "2.4.0",
+        "Get a substring of the string stored at a key",
+        getrange,
+    ),
+    on_key(
+        "substr",
+        4,
+        READ,
+        GROUP,
+        "1.0.0",
+        "Get a substring of the string stored at a key",
+        getrange,
+    ),
 ];
 
 /// A value that was read, and what is made of it.
@@ -244,7 +292,13 @@ fn range(start: i64, end: i64, length: usize) -> (usize, usize) {
     if start < 0 && end < 0 && start > end {
         return (0, 0);
     }
-    let from_start = |at: i64| if at < 0 { at.saturating_add(signed).max(0) } else { at };
+    let from_start = |at: i64| {
+        if at < 0 {
+            at.saturating_add(signed).max(0)
+        } else {
+            at
+        }
+    };
     let (start, end) = (from_start(start), from_start(end).min(signed - 1));
     if start > end {
         return (0, 0);

@@ -59,7 +59,10 @@ fn plain_writes_stay_plain() {
         ("set k v", set(None, Condition::Always)),
         ("SET k v EX 5", set(Some(5000), Condition::Always)),
         ("set k v nx px 5", set(Some(5), Condition::IfAbsent)),
-        ("set k v ex 1 ex 2 XX", set(Some(2000), Condition::IfPresent)),
+        (
+            "set k v ex 1 ex 2 XX",
+            set(Some(2000), Condition::IfPresent),
+        ),
         ("setex k 7 v", set(Some(7000), Condition::Always)),
         ("psetex k 7 v", set(Some(7), Condition::Always)),
         ("setnx k v", set(None, Condition::IfAbsent)),
@@ -87,16 +90,30 @@ fn what_depends_on_the_entry_is_one_update() {
     let (none, previous) = (Returns::Metadata, Returns::Previous);
     let century = 100 * 365 * 24 * 3600;
     let cases = [
-        ("set k v keepttl", update(put(), Expiry::Keep, always(), none)),
-        ("set k v exat 9", update(put(), Expiry::At(9000), always(), none)),
-        ("set k v get", update(put(), Expiry::Default, always(), previous)),
+        (
+            "set k v keepttl",
+            update(put(), Expiry::Keep, always(), none),
+        ),
+        (
+            "set k v exat 9",
+            update(put(), Expiry::At(9000), always(), none),
+        ),
+        (
+            "set k v get",
+            update(put(), Expiry::Default, always(), previous),
+        ),
         (
             "set k v ifeq w",
             update(put(), Expiry::Default, super::options::equal("w"), none),
         ),
         (
             "set k v get nx ex 1",
-            update(put(), Expiry::In(1000), Guard::If(Condition::IfAbsent), previous),
+            update(
+                put(),
+                Expiry::In(1000),
+                Guard::If(Condition::IfAbsent),
+                previous,
+            ),
         ),
         (
             "getex k persist",
@@ -112,14 +129,22 @@ fn what_depends_on_the_entry_is_one_update() {
         ),
         (
             "decrby k 3",
-            update(Change::AddInteger(-3), Expiry::Keep, always(), Returns::Value),
+            update(
+                Change::AddInteger(-3),
+                Expiry::Keep,
+                always(),
+                Returns::Value,
+            ),
         ),
     ];
     for (line, expected) in cases {
         assert_eq!(one(line), expected, "{line}");
     }
     let long = format!("set k v ex {century}");
-    assert_eq!(one(&long), update(put(), Expiry::In(century * 1000), always(), none));
+    assert_eq!(
+        one(&long),
+        update(put(), Expiry::In(century * 1000), always(), none)
+    );
 }
 
 #[test]
@@ -138,7 +163,10 @@ fn several_keys_are_one_step_in_one_slot_only() {
     assert_eq!(plan(&line).unwrap().len(), 2, "too much for one step");
     let line = format!("msetnx {{a}}1 {long} {{a}}2 {long}");
     let error = plan(&line).unwrap_err();
-    assert_eq!(error.0, "ERR 'msetnx' takes at most 1024 keys and 100 bytes");
+    assert_eq!(
+        error.0,
+        "ERR 'msetnx' takes at most 1024 keys and 100 bytes"
+    );
 }
 
 #[test]
@@ -147,10 +175,26 @@ fn options_that_contradict_each_other_are_a_syntax_error() {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         with_args(&words, |args| Options::parse(args, 0, of))
     };
-    for line in ["nx xx", "ex 1 px 1", "keepttl ex 1", "ex", "ifeq", "nx ifeq v", "persist", "foo"] {
+    for line in [
+        "nx xx",
+        "ex 1 px 1",
+        "keepttl ex 1",
+        "ex",
+        "ifeq",
+        "nx ifeq v",
+        "persist",
+        "foo",
+    ] {
         assert_eq!(read(line, Of::Set), Err(ErrorReply::SYNTAX), "{line}");
     }
-    for line in ["nx", "get", "keepttl", "persist ex 1", "ex 1 persist", "ifeq v"] {
+    for line in [
+        "nx",
+        "get",
+        "keepttl",
+        "persist ex 1",
+        "ex 1 persist",
+        "ifeq v",
+    ] {
         assert_eq!(read(line, Of::GetEx), Err(ErrorReply::SYNTAX), "{line}");
     }
     let options = read("nx NX px 5 PX 6 get", Of::Set).unwrap();
@@ -165,7 +209,11 @@ fn times_beyond_64_bits_are_refused() {
     let last = i64::MAX - wall as i64;
     let cases = [
         (Unit::EX, i64::MAX / 1000, None),
-        (Unit::EXAT, i64::MAX / 1000, Some(Expiry::At(9_223_372_036_854_775_000))),
+        (
+            Unit::EXAT,
+            i64::MAX / 1000,
+            Some(Expiry::At(9_223_372_036_854_775_000)),
+        ),
         (Unit::EXAT, i64::MAX / 1000 + 1, None),
         (Unit::EX, i64::MIN / 1000 - 1, None),
         (Unit::EX, -1, Some(Expiry::In(0))),
