@@ -80,17 +80,18 @@ const FLOATS: [&str; 18] = [
 ];
 
 /// Times that are refused, or lie in the past.
-const BAD_TIMES: [&str; 9] = [
+const BAD_TIMES: [&str; 7] = [
     "0",
     "-1",
     "-9223372036854775808",
-    "9223372036854775807",
     "-9223372036854775",
-    "9223372036854776",
     "abc",
     "",
     "1.5",
 ];
+
+/// The same for times in seconds; in milliseconds they are lawful.
+const HUGE_TIMES: [&str; 2] = ["9223372036854775807", "9223372036854776"];
 
 /// Makes commands from a seed.
 #[derive(Debug)]
@@ -167,17 +168,20 @@ impl Commands {
 
     /// A time in the unit of a command or option, mostly a lawful one.
     fn time(&mut self, name: &[u8]) -> Vec<u8> {
+        let name = name.to_ascii_lowercase();
+        let milliseconds = name.starts_with(b"p");
         if self.rng.random_bool(0.15) {
             return self.pick(&BAD_TIMES).as_bytes().to_vec();
         }
-        let name = name.to_ascii_lowercase();
+        if !milliseconds && self.rng.random_bool(0.03) {
+            return self.pick(&HUGE_TIMES).as_bytes().to_vec();
+        }
         let seconds = self.times.pop().unwrap_or(1) * 1000;
         let from = if name.ends_with(b"at") {
             self.wall_ms / 1000
         } else {
             0
         };
-        let milliseconds = name.starts_with(b"p");
         let unit = if milliseconds { 1000 } else { 1 };
         ((from + seconds) * unit).to_string().into_bytes()
     }
@@ -338,10 +342,10 @@ impl Commands {
                     "object encoding",
                     "memory usage nosuchkey",
                     "memory usage nosuchkey samples 5",
-                    "memory usage K samples -1",
-                    "memory usage K samples",
-                    "memory usage K nosuch 1",
-                    "memory usage K samples x",
+                    "memory usage nosuchkey samples -1",
+                    "memory usage nosuchkey samples",
+                    "memory usage nosuchkey nosuch 1",
+                    "memory usage nosuchkey samples x",
                     "memory nosuch",
                     "nosuchcommand K 1",
                     "getex K EX",
