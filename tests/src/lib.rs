@@ -15,6 +15,7 @@ pub mod origin;
 pub mod plain;
 pub mod process;
 pub mod raw;
+pub mod redis;
 pub mod sim;
 pub mod story;
 pub mod trace;

@@ -123,6 +123,8 @@ fn group_of(operation: &cache::Operation) -> &str {
         Some(Kind::Set(set)) => &set.group,
         Some(Kind::Delete(delete)) => &delete.group,
         Some(Kind::Touch(touch)) => &touch.group,
+        Some(Kind::Update(update)) => &update.group,
+        Some(Kind::SetMany(set_many)) => &set_many.group,
         None => "",
     }
 }

@@ -31,6 +31,10 @@ pub enum Kind {
     Delete,
     /// A new time to live.
     Touch,
+    /// A change that depends on what is there.
+    Update,
+    /// A write of several keys at once.
+    SetMany,
 }
 
 /// What became of it.
@@ -55,11 +59,13 @@ pub(super) const PROTOCOLS: [(Protocol, &str); 4] = [
 ];
 
 /// All kinds with their label.
-pub(super) const KINDS: [(Kind, &str); 4] = [
+pub(super) const KINDS: [(Kind, &str); 6] = [
     (Kind::Get, "get"),
     (Kind::Set, "set"),
     (Kind::Delete, "delete"),
     (Kind::Touch, "touch"),
+    (Kind::Update, "update"),
+    (Kind::SetMany, "set_many"),
 ];
 
 /// All endings with their label.
@@ -85,6 +91,8 @@ impl Kind {
             Operation::Set { .. } => Self::Set,
             Operation::Delete { .. } => Self::Delete,
             Operation::Touch { .. } => Self::Touch,
+            Operation::Update { .. } => Self::Update,
+            Operation::SetMany { .. } => Self::SetMany,
         }
     }
 }
@@ -104,6 +112,8 @@ impl Ending {
                 Reply::Set { stored, .. } => *stored,
                 Reply::Delete { deleted, .. } => *deleted,
                 Reply::Touch { found } => *found,
+                Reply::Update(updated) => updated.applied,
+                Reply::SetMany { stored } => *stored,
             },
         };
         if done { Self::Done } else { Self::Not }

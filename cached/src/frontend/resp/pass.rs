@@ -126,7 +126,7 @@ impl Pass {
 
     /// An operation to be carried out elsewhere; answers its place.
     pub(super) fn add(&mut self, operation: Operation) -> Place {
-        self.keys.insert(operation.key().clone());
+        self.keys.extend(operation.keys().cloned());
         let kept = operation.is_read().then(|| operation.clone());
         let place = Place::Todo(Kind::of(&operation), kept);
         self.work.push((operation, self.route));

@@ -375,7 +375,7 @@ impl Work {
         then: Then,
         bytes: usize,
     ) -> Took {
-        let busy = |operation: &Operation| self.keys.contains(operation.key());
+        let busy = |operation: &Operation| operation.keys().any(|key| self.keys.contains(key));
         if !self.keys.is_empty() && operations.iter().any(busy) {
             return Took::Held;
         }
@@ -413,7 +413,7 @@ impl Work {
     /// Carries an operation out if that needs nobody else, and nothing before it on
     /// the same key waits.
     fn attempt(&mut self, operation: Operation) -> Place {
-        if self.pass.waits_for(operation.key()) {
+        if operation.keys().any(|key| self.pass.waits_for(key)) {
             return self.pass.add(operation);
         }
         let parts = Arc::clone(self.parts());
