@@ -9,7 +9,9 @@ use cached::config::layers::{Layers, merge};
 use cached::config::raw::RawConfig;
 use cached::config::{Config, ConfigError, Role};
 use cached::daemon::dev::{self, Dev};
-use cached::daemon::{Daemon, Reread, StartupError, StopSignals, Stopped, Surroundings};
+use cached::daemon::{
+    Daemon, Reread, RespAddresses, StartupError, StopSignals, Stopped, Surroundings,
+};
 use cached::telemetry;
 use clap::Parser;
 
@@ -98,6 +100,7 @@ async fn run(config: Config, cli: Cli) -> anyhow::Result<Stopped> {
         "{what} listening on {}://{} (cluster {cluster}, registry {})\n",
         daemon.scheme, daemon.address, daemon.registry
     ));
+    say(&resp_lines(&what, daemon.resp));
     tokio::select! {
         biased;
         () = signals.next() => tracing::info!("stopping"),
@@ -157,6 +160,15 @@ async fn run_until_stopped(dev: &mut Dev, signals: &mut StopSignals) {
     }
 }
 
+/// Where clients of the Redis protocol are awaited.
+fn resp_lines(what: &str, addresses: RespAddresses) -> String {
+    let line = |kind: &str, address: Option<std::net::SocketAddr>| {
+        let line = |address| format!("{what}: Redis protocol for {kind} clients on {address}\n");
+        address.map(line).unwrap_or_default()
+    };
+    line("plain", addresses.plain) + &line("cluster", addresses.cluster)
+}
+
 /// What to type next.
 fn welcome(dev: &Dev) -> String {
     let (scheme, api) = (dev.gateway.scheme, dev.gateway.address);
@@ -167,6 +179,7 @@ fn welcome(dev: &Dev) -> String {
             "node {name} listening on {scheme}://{}\n",
             node.address
         ));
+        text.push_str(&resp_lines(&format!("node {name}"), node.resp));
     }
     text.push_str(&format!("gateway listening on {scheme}://{api}\n"));
     let first = dev.nodes.first().map_or(api, |node| node.address);
@@ -175,6 +188,12 @@ fn welcome(dev: &Dev) -> String {
     } else {
         format!(" --endpoint {scheme}://{first}")
     };
+    let resp = dev.nodes.first().map(|node| node.resp).unwrap_or_default();
+    let tls = if scheme == "https" { " --tls" } else { "" };
+    let port = |address: Option<std::net::SocketAddr>| address.map(|address| address.port());
+    let plain = port(resp.plain).map(|port| format!("  redis-cli{tls} -p {port} get Tom\n"));
+    let cluster = port(resp.cluster).map(|port| format!("  redis-cli{tls} -c -p {port} get Tom\n"));
+    let redis = plain.unwrap_or_default() + &cluster.unwrap_or_default();
     text.push_str(&format!(
         "
 A cluster of {} nodes runs in this process; Ctrl-C ends it. In another terminal:
@@ -184,7 +203,7 @@ A cluster of {} nodes runs in this process; Ctrl-C ends it. In another terminal:
   curl '{scheme}://{api}/api/stats'
   target/release/cachectl{endpoint} nodes
   target/release/cachectl{endpoint} ring --as bar
-
+{redis}
 ",
         dev.nodes.len()
     ));

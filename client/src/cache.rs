@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cached_proto::operation::{Answer, Condition, Entry, Operation, Reply};
 use cached_proto::types::{GroupName, Key, Ttl, Version};
+use cached_proto::update::{Update, Updated};
 use futures_util::stream::{self, Stream};
 
 use crate::admin::Admin;
@@ -221,6 +222,32 @@ impl Client {
         {
             Reply::Touch { found } => Ok(found),
             _ => Err(wrong_answer("did not answer a touch")),
+        }
+    }
+
+    /// Changes an entry depending on what it is, in one step: counters, appends, times
+    /// to live with a condition. Not tried again when nobody knows whether it was
+    /// applied.
+    ///
+    /// ```no_run
+    /// # use cached_client::{Client, update::{Change, Returns, Update}};
+    /// # async fn example(client: Client) -> Result<(), cached_client::Error> {
+    /// let increment = Update {
+    ///     change: Change::AddInteger(1),
+    ///     returns: Returns::Value,
+    ///     ..Update::default()
+    /// };
+    /// if let Some(entry) = client.update("visits", increment).await?.entry {
+    ///     println!("visitor {}", String::from_utf8_lossy(&entry.value));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn update(&self, key: impl Into<Bytes>, update: Update) -> Result<Updated, Error> {
+        let key = Key::new(key)?;
+        match self.execute(Operation::Update { key, update }).await?.reply {
+            Reply::Update(updated) => Ok(updated),
+            _ => Err(wrong_answer("did not answer an update")),
         }
     }
 

@@ -101,11 +101,7 @@ impl Shared {
 
 /// The bytes that an operation brings into a message.
 pub(crate) fn size(operation: &Operation) -> usize {
-    let value = match operation {
-        Operation::Set { value, .. } => value.len(),
-        _ => 0,
-    };
-    operation.key().as_bytes().len() + value
+    operation.key().as_bytes().len() + operation.payload_bytes()
 }
 
 /// Refuses before sending what no message of this client can hold.
@@ -173,6 +169,16 @@ async fn send_kind(
             .await
             .map(Response::into_inner)
             .map(result::Kind::Touch),
+        Some(Kind::Update(update)) => client
+            .update(timed(update, left))
+            .await
+            .map(Response::into_inner)
+            .map(result::Kind::Update),
+        Some(Kind::SetMany(set_many)) => client
+            .set_many(timed(set_many, left))
+            .await
+            .map(Response::into_inner)
+            .map(result::Kind::SetMany),
         None => Err(Status::internal("an operation of no kind")),
     }
 }

@@ -37,7 +37,7 @@ pub mod topology;
 pub use admin::{Admin, Answered};
 pub use cache::Client;
 pub use cached_proto::failure::{Advice, Applied, Failure, FailureCode};
-pub use cached_proto::{operation, operations, records, types};
+pub use cached_proto::{operation, operations, records, types, update};
 pub use config::{DEFAULT_GROUP, EtcdSeed, Options, Seeds};
 pub use connections::{ConnectOptions, TlsOptions, Token};
 pub use error::Error;

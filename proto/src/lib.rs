@@ -1,8 +1,8 @@
 //! What every process of a cluster must agree on, byte for byte: messages, key
 //! placement, slot table, registry records. Pure: no network, no clock, no chance.
 //!
-//! Reading order: [`types`] and [`limits`], then [`operation`] and [`failure`]
-//! (the data language), [`ring`], [`assignment`] and [`table`] (placement),
+//! Reading order: [`types`] and [`limits`], then [`operation`], [`update`] and
+//! [`failure`] (the data language), [`ring`], [`assignment`] and [`table`] (placement),
 //! [`records`], [`operations`] and [`registry_keys`] (the registry), [`convert`] and [`pb`] (the
 //! wire).
 
@@ -17,6 +17,7 @@ pub mod registry_keys;
 pub mod ring;
 pub mod table;
 pub mod types;
+pub mod update;
 
 /// Generated messages and stubs.
 #[expect(

@@ -25,6 +25,10 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 1024 * 1024;
 /// milliseconds never overflow and a forgotten unit (µs, ns) is refused.
 pub const TTL_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 
+/// Latest time at which an entry can be told to expire, in milliseconds of Unix time:
+/// in the year 10889, the last that fits in six bytes. Later ones mean this one.
+pub const DEADLINE_MS_MAX: u64 = (1 << 48) - 2;
+
 /// Largest weight of a member; 50 virtual nodes × 100 keep the ring small.
 pub const WEIGHT_MAX: u32 = 100;
 

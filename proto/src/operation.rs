@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::failure::Failure;
 use crate::types::{Epoch, Key, Ttl, Version};
+use crate::update::{Change, Returns, Update, Updated};
 
 /// What must hold for a write to be applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,22 +57,81 @@ pub enum Operation {
         /// `None`: never expires.
         ttl: Option<Ttl>,
     },
+    /// Changes an entry depending on what it is: see [`Update`]. Loads nothing.
+    Update {
+        /// The key.
+        key: Key,
+        /// What to do.
+        update: Update,
+    },
+    /// Writes several entries of one slot in one step that nobody sees half of. They
+    /// get the group's default time to live.
+    SetMany {
+        /// The first of them: its key stands for all.
+        first: (Key, Bytes),
+        /// The others, in the order in which they are written.
+        others: Vec<(Key, Bytes)>,
+        /// Write none if one of the keys has an entry.
+        if_absent: bool,
+    },
 }
 
 impl Operation {
-    /// The key it works on.
+    /// The key it works on; of several, the first.
     pub fn key(&self) -> &Key {
         match self {
             Self::Get { key, .. }
             | Self::Set { key, .. }
             | Self::Delete { key, .. }
-            | Self::Touch { key, .. } => key,
+            | Self::Touch { key, .. }
+            | Self::Update { key, .. }
+            | Self::SetMany {
+                first: (key, _), ..
+            } => key,
+        }
+    }
+
+    /// All keys it works on; one may come twice.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        let others = match self {
+            Self::SetMany { others, .. } => &others[..],
+            _ => &[],
+        };
+        std::iter::once(self.key()).chain(others.iter().map(|(key, _)| key))
+    }
+
+    /// Bytes that it brings along beside its (first) key.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Set { value, .. } => value.len(),
+            Self::Update { update, .. } => update.bytes(),
+            Self::SetMany { first, others, .. } => {
+                let each = |(key, value): &(Key, Bytes)| key.as_bytes().len() + value.len();
+                first.1.len() + others.iter().map(each).sum::<usize>()
+            }
+            Self::Get { .. } | Self::Delete { .. } | Self::Touch { .. } => 0,
+        }
+    }
+
+    /// Whether it has to be alone in a message between processes: its answer holds a
+    /// value, and if it did not fit beside others it could not be asked for again.
+    pub fn travels_alone(&self) -> bool {
+        match self {
+            Self::Update { update, .. } => {
+                let short = matches!(update.change, Change::AddInteger(_));
+                update.returns != Returns::Metadata && !short
+            }
+            _ => false,
         }
     }
 
     /// Whether it needs no right but reading.
     pub fn is_read(&self) -> bool {
-        matches!(self, Self::Get { .. })
+        match self {
+            Self::Get { .. } => true,
+            Self::Update { update, .. } => update.is_read(),
+            _ => false,
+        }
     }
 
     /// Whether doing it twice leaves what doing it once leaves, so that it may
@@ -85,6 +145,8 @@ impl Operation {
             Self::Set { condition, .. } | Self::Delete { condition, .. } => {
                 *condition == Condition::Always
             }
+            Self::Update { update, .. } => update.is_idempotent(),
+            Self::SetMany { if_absent, .. } => !if_absent,
         }
     }
 }
@@ -129,6 +191,13 @@ pub enum Reply {
     Touch {
         /// False: not there.
         found: bool,
+    },
+    /// To `Update`.
+    Update(Updated),
+    /// To `SetMany`.
+    SetMany {
+        /// False: one of the keys had an entry, and none was to.
+        stored: bool,
     },
 }
 

@@ -234,6 +234,9 @@ pub struct MemberId {
 pub struct Slot(u16);
 
 impl Slot {
+    /// The lowest.
+    pub const FIRST: Self = Self(0);
+
     /// Checks that the number is below [`SLOTS`].
     pub fn new(number: u16) -> Result<Self, Invalid> {
         if number < SLOTS {

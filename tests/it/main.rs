@@ -24,6 +24,8 @@ mod partitions;
 mod pauses;
 mod quickstart;
 mod replay;
+mod resp_clients;
+mod resp_differential;
 mod room;
 mod security;
 mod silent_registry;

@@ -16,6 +16,7 @@ pub mod plain;
 pub mod policies;
 pub mod process;
 pub mod raw;
+pub mod redis;
 pub mod sim;
 pub mod story;
 pub mod trace;

@@ -46,6 +46,8 @@ pub struct Config {
     pub role: Role,
     /// Where to listen.
     pub listen: Listen,
+    /// Where to listen for clients of the Redis protocol.
+    pub resp: RespSettings,
     /// Group of requests that name none.
     pub group: GroupName,
     /// Which cluster, and how it starts.
@@ -89,6 +91,26 @@ pub struct Listen {
     pub port: u16,
     /// `host:port` for others; `None`: where it is bound.
     pub advertise: Option<String>,
+}
+
+/// Where a process listens for clients of the Redis protocol; `None`: it does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RespSettings {
+    /// For those that know one address.
+    pub plain: Option<HostPort>,
+    /// For those that route by themselves.
+    pub cluster: Option<HostPort>,
+    /// `host:port` for those; `None`: where it is bound, at the advertised host.
+    pub advertise: Option<String>,
+}
+
+/// An address to bind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// Address or host name.
+    pub host: String,
+    /// 0: any.
+    pub port: u16,
 }
 
 /// Which cluster, and how it starts.
@@ -229,6 +251,7 @@ impl Config {
         let config = Self {
             role: fields.role()?,
             listen: fields.listen()?,
+            resp: fields.resp()?,
             group: fields.parsed(
                 "--groupname",
                 layers.raw.groupname.as_deref(),
@@ -272,21 +295,70 @@ impl Config {
             );
             return Err(ConfigError::new("--drain-deadline", problem));
         }
-        let open = self.security.token_file.is_none() && self.security.tls.is_none();
-        if open && !insecure && !is_loopback(&self.listen.host) {
-            let problem = format!(
-                "{} can be reached from other machines, and anybody there could read and \
-                 write everything: give --token-file or --tls-cert and --tls-key, or say --insecure",
-                self.listen.host
-            );
-            return Err(ConfigError::new("--host", problem));
+        if !insecure {
+            self.check_reachable()?;
         }
+        self.check_resp()?;
         if is_unspecified(&self.listen.host) && self.listen.advertise.is_none() {
             let problem = format!(
                 "{} is no address that others can reach: say which one with --advertise HOST:PORT",
                 self.listen.host
             );
             return Err(ConfigError::new("--host", problem));
+        }
+        Ok(())
+    }
+
+    /// Every host that is listened on, with the setting that names it.
+    fn hosts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let resp = [
+            ("--resp", &self.resp.plain),
+            ("--resp-cluster", &self.resp.cluster),
+        ];
+        let resp = resp.into_iter().filter_map(|(flag, bind)| {
+            let host = bind.as_ref()?.host.as_str();
+            Some((flag, host))
+        });
+        std::iter::once(("--host", self.listen.host.as_str())).chain(resp)
+    }
+
+    /// What others can reach is protected.
+    fn check_reachable(&self) -> Result<(), ConfigError> {
+        if self.security.token_file.is_some() || self.security.tls.is_some() {
+            return Ok(());
+        }
+        if let Some((flag, host)) = self.hosts().find(|(_, host)| !is_loopback(host)) {
+            let problem = format!(
+                "{host} can be reached from other machines, and anybody there could read and \
+                 write everything: give --token-file or --tls-cert and --tls-key, or say --insecure"
+            );
+            return Err(ConfigError::new(flag, problem));
+        }
+        Ok(())
+    }
+
+    /// Cluster clients compute slots as Redis Cluster does, and are sent to nodes.
+    fn check_resp(&self) -> Result<(), ConfigError> {
+        let Some(cluster) = &self.resp.cluster else {
+            return Ok(());
+        };
+        let wrong = |problem: String| Err(ConfigError::new("--resp-cluster", problem));
+        let hash = self.cluster.hash;
+        if hash != KeyHash::Crc16 {
+            return wrong(format!(
+                "cluster clients compute slots with crc16, and --hash is {hash}: give --resp"
+            ));
+        }
+        if self.role == Role::Gateway {
+            return wrong("a gateway owns no slots: give --resp".to_owned());
+        }
+        let named = self.resp.advertise.is_some() || self.listen.advertise.is_some();
+        if is_unspecified(&cluster.host) && !named {
+            return wrong(format!(
+                "{} is no address that others can reach: say which one with --resp-advertise \
+                 HOST:PORT",
+                cluster.host
+            ));
         }
         Ok(())
     }
@@ -298,7 +370,7 @@ impl Config {
         security.tls.is_some()
             && security.token_file.is_none()
             && security.client_auth != ClientAuth::All
-            && !is_loopback(&self.listen.host)
+            && self.hosts().any(|(_, host)| !is_loopback(host))
     }
 
     /// All settings, one line each: name, value in force, where it comes from.

@@ -68,21 +68,33 @@ impl Fields<'_> {
         };
         let advertise = self.raw.advertise.clone();
         if let Some(address) = &advertise {
-            let port = address
-                .rsplit_once(':')
-                .filter(|(host, _)| !host.is_empty());
-            if port
-                .and_then(|(_, port)| port.parse::<u16>().ok())
-                .is_none_or(|port| port == 0)
-            {
-                let problem = format!("{address:?} is not HOST:PORT");
-                return Err(ConfigError::new("--advertise", problem));
-            }
+            check_address("--advertise", address)?;
         }
         Ok(Listen {
             host,
             port: self.raw.port.unwrap_or(usual),
             advertise,
+        })
+    }
+
+    pub(super) fn resp(&self) -> Result<RespSettings, ConfigError> {
+        let raw = self.raw;
+        let usual = raw.host.as_deref().unwrap_or("127.0.0.1");
+        let bind = |flag: &str, written: &Option<String>| {
+            let read = |text: &String| bind(flag, text, usual);
+            written.as_ref().map(read).transpose()
+        };
+        if let Some(address) = &raw.resp_advertise {
+            check_address("--resp-advertise", address)?;
+            if raw.resp_cluster.is_none() {
+                let problem = "says nothing without --resp-cluster";
+                return Err(ConfigError::new("--resp-advertise", problem));
+            }
+        }
+        Ok(RespSettings {
+            plain: bind("--resp", &raw.resp)?,
+            cluster: bind("--resp-cluster", &raw.resp_cluster)?,
+            advertise: raw.resp_advertise.clone(),
         })
     }
 
@@ -298,6 +310,34 @@ fn time(flag: &str, written: Option<&str>, default: &str) -> Result<Duration, Co
     Ok(time)
 }
 
+/// An address that others can be told.
+fn check_address(flag: &str, address: &str) -> Result<(), ConfigError> {
+    let parts = address
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.is_empty());
+    let port = parts.and_then(|(_, port)| port.parse::<u16>().ok());
+    if port.is_none_or(|port| port == 0) {
+        let problem = format!("{address:?} is not HOST:PORT");
+        return Err(ConfigError::new(flag, problem));
+    }
+    Ok(())
+}
+
+/// An address to bind: a port alone is one at the usual host.
+fn bind(flag: &str, text: &str, usual: &str) -> Result<HostPort, ConfigError> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((usual, text));
+    match port.parse() {
+        Ok(port) if !host.is_empty() && !host.contains(char::is_whitespace) => Ok(HostPort {
+            host: host.to_owned(),
+            port,
+        }),
+        _ => {
+            let problem = format!("{text:?} is neither HOST:PORT nor PORT");
+            Err(ConfigError::new(flag, problem))
+        }
+    }
+}
+
 /// A time that may be 0.
 fn time_or_none(flag: &str, written: Option<&str>, default: &str) -> Result<Duration, ConfigError> {
     let text = written.unwrap_or(default);
@@ -357,6 +397,7 @@ fn process_values(config: &Config) -> Vec<Value> {
     let Config {
         role,
         listen,
+        resp,
         group,
         ..
     } = config;
@@ -391,6 +432,17 @@ fn process_values(config: &Config) -> Vec<Value> {
         ("advertise", listen.advertise.clone().unwrap_or(reachable)),
         ("groupname", group.to_string()),
     ]);
+    let address = |bind: &Option<HostPort>| match bind {
+        Some(HostPort { host, port }) => format!("{host}:{port}"),
+        None => "-".to_owned(),
+    };
+    values.extend([
+        ("resp", address(&resp.plain)),
+        ("resp-cluster", address(&resp.cluster)),
+    ]);
+    if let Some(advertise) = &resp.advertise {
+        values.push(("resp-advertise", advertise.clone()));
+    }
     values
 }
 

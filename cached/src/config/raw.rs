@@ -35,6 +35,15 @@ pub struct RawConfig {
     /// Own no slots until an operator says so, with `cachectl join`.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "This process")]
     pub standby: Option<bool>,
+    /// Also listen for clients of the Redis protocol that know one address [default: off].
+    #[arg(long, value_name = "[HOST:]PORT", help_heading = "This process")]
+    pub resp: Option<String>,
+    /// Also listen for Redis Cluster clients, which route by themselves [default: off].
+    #[arg(long, value_name = "[HOST:]PORT", help_heading = "This process")]
+    pub resp_cluster: Option<String>,
+    /// Where Redis Cluster clients reach this process [default: advertised host].
+    #[arg(long, value_name = "HOST:PORT", help_heading = "This process")]
+    pub resp_advertise: Option<String>,
 
     /// etcd endpoints, comma separated or repeated; without it, a registry inside this process.
     #[arg(

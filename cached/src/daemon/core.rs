@@ -160,13 +160,13 @@ impl Core {
         .await
     }
 
-    /// REST and gRPC as one.
-    pub(super) fn app(
+    /// What all front ends work with.
+    pub(super) fn frontends(
         &self,
         router: Arc<Router>,
         cluster: &Cluster,
         name: Option<NodeName>,
-    ) -> App {
+    ) -> Arc<FrontendParts> {
         let operator = Operator::new(OperatorParts {
             cluster: Arc::new(cluster.clone()),
             view: self.view.clone(),
@@ -184,7 +184,7 @@ impl Core {
             getter_enabled: self.config.getter.is_some(),
             started: self.clock.now(),
         });
-        let frontends = Arc::new(FrontendParts {
+        Arc::new(FrontendParts {
             router,
             operator: Arc::new(operator),
             auth: self.guard.auth.clone(),
@@ -198,23 +198,33 @@ impl Core {
                 ..Limits::default()
             },
             peers_show_certificates: self.config.security.client_auth != ClientAuth::None,
-        });
+        })
+    }
+
+    /// REST and gRPC as one.
+    pub(super) fn app(&self, frontends: Arc<FrontendParts>) -> App {
         let services = grpc::grpc_routes(&frontends);
         rest::app(frontends, services)
     }
 
-    /// Starts to answer on the port.
-    pub(super) fn listen(&self, listener: impl Listener, app: App) {
+    /// How listeners treat their connections, and what they work with.
+    pub(super) fn server(&self) -> (ServerConfig, ServerParts) {
         let config = ServerConfig {
             tls: self.guard.tls.clone(),
             connections_max: self.config.limits.connections_max,
             ..ServerConfig::default()
         };
-        let server = ServerParts {
+        let parts = ServerParts {
             clock: self.clock.clone(),
             tasks: self.tasks.clone(),
             counters: self.counters.clone(),
         };
+        (config, parts)
+    }
+
+    /// Starts to answer on the port.
+    pub(super) fn listen(&self, listener: impl Listener, app: App) {
+        let (config, server) = self.server();
         self.tasks.spawn("server", |stop| async move {
             let stopped = async move { stop.stopped().await };
             let cut_off = serve(listener, app, config, server, stopped).await;

@@ -7,20 +7,26 @@ use std::time::Duration;
 use crate::args::Ports;
 use crate::clock::Clock;
 use crate::config::layers::Origin;
-use crate::config::{Config, ConfigError, GATEWAY_PORT, NODE_PORT, RegistrySettings, Role};
+use crate::config::{
+    Config, ConfigError, GATEWAY_PORT, HostPort, NODE_PORT, RegistrySettings, RespSettings, Role,
+};
 use crate::registry::EmbeddedRegistry;
 use crate::tasks::Tasks;
+use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::NodeName;
 
 use super::{Daemon, StartupError, Stopped, Surroundings};
 
 /// Settings that each node has of its own, or that say where a cluster meets.
-const CHOSEN: [&str; 8] = [
+const CHOSEN: [&str; 11] = [
     "advertise",
     "etcd",
     "expect",
     "name",
     "port",
+    "resp",
+    "resp-advertise",
+    "resp-cluster",
     "standby",
     "weight",
     "zone",
@@ -48,6 +54,10 @@ pub fn fill_in(config: &mut Config, origins: &BTreeMap<String, Origin>) {
         config.cluster.join_delay = Duration::ZERO;
     }
 }
+
+/// Ports of the first node for clients of the Redis protocol, plain and cluster ones.
+const RESP_PORT: u16 = 7001;
+const RESP_CLUSTER_PORT: u16 = 7101;
 
 /// A running cluster of one process.
 #[derive(Debug)]
@@ -128,6 +138,21 @@ fn node_config(config: &Config, number: u16, count: u16, ports: Ports) -> Config
         0
     } else {
         NODE_PORT + number
+    };
+    let listen = |first: u16| HostPort {
+        host: config.listen.host.clone(),
+        port: if ports == Ports::Auto {
+            0
+        } else {
+            first + number
+        },
+    };
+    // Cluster clients compute slots with the one function that Redis has.
+    let crc16 = config.cluster.hash == KeyHash::Crc16;
+    node.resp = RespSettings {
+        plain: Some(listen(RESP_PORT)),
+        cluster: crc16.then(|| listen(RESP_CLUSTER_PORT)),
+        advertise: None,
     };
     node.registry = RegistrySettings::Embedded;
     node.cluster.expect = usize::from(count);

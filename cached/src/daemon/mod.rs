@@ -4,6 +4,7 @@
 mod core;
 pub mod dev;
 mod reload;
+mod resp;
 mod security;
 mod settings;
 mod signals;
@@ -26,9 +27,11 @@ use crate::registry::{self, EmbeddedRegistry, Registry, RegistryError};
 use crate::store::Store;
 use crate::tasks::Tasks;
 use core::Core;
+use resp::RespListeners;
 use security::Guard;
 
 pub use reload::Reread;
+pub use resp::RespAddresses;
 pub use signals::StopSignals;
 pub use stop::Stopped;
 
@@ -42,8 +45,10 @@ pub enum StartupError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// It cannot listen.
-    #[error("--port: cannot listen on {address}: {source}")]
+    #[error("{flag}: cannot listen on {address}: {source}")]
     Listen {
+        /// The setting that names it.
+        flag: &'static str,
         /// Where.
         address: String,
         /// What the system says.
@@ -110,6 +115,8 @@ pub struct Daemon {
     pub address: SocketAddr,
     /// `http` or `https`.
     pub scheme: &'static str,
+    /// Where it listens for clients of the Redis protocol.
+    pub resp: RespAddresses,
     /// What it knows of its cluster.
     pub view: Arc<ViewCell>,
     /// For people: where the cluster meets.
@@ -137,12 +144,15 @@ impl Daemon {
     ) -> Result<Self, StartupError> {
         let tasks = Tasks::new();
         let started = match Guard::load(&config).await {
-            Ok(guard) => Self::assemble(config, guard, network, clock, &tasks)
-                .await
-                .map(|(daemon, core)| {
-                    core.start_loops(&daemon.cluster);
-                    daemon
-                }),
+            Ok(guard) => {
+                let none = RespListeners::none();
+                Self::assemble(config, guard, (network, none), clock, &tasks)
+                    .await
+                    .map(|(daemon, core)| {
+                        core.start_loops(&daemon.cluster);
+                        daemon
+                    })
+            }
             Err(error) => Err(error.into()),
         };
         end_unless_started(started, &tasks).await
@@ -163,12 +173,14 @@ impl Daemon {
         let address = listener
             .local_addr()
             .map_err(|source| listen_error(&config, source))?;
+        let resp = RespListeners::bind(&config.resp).await?;
         let network = Network {
             listener,
             address,
             dialer: None,
             registry: registry_of(&config, &clock, embedded, tasks).await?,
         };
+        let network = (network, resp);
         let (daemon, core) = Self::assemble(config, guard, network, clock, tasks).await?;
         core.start_loops(&daemon.cluster);
         core.reload_when_told(reread);
@@ -178,7 +190,7 @@ impl Daemon {
     async fn assemble<L: Listener>(
         config: Config,
         guard: Guard,
-        network: Network<L>,
+        (network, resp): (Network<L>, RespListeners<L>),
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<(Self, Core), StartupError> {
@@ -192,10 +204,13 @@ impl Daemon {
 
         let core = Core::new(config, Arc::new(guard), dialer, clock, tasks.clone());
         let router = core.router()?;
-        let member = settings::member_record(&core.config, address, &core.clock)?;
+        let resp_addresses = resp.addresses();
+        let member = settings::member_record(&core.config, address, resp_addresses, &core.clock)?;
         let name = member.as_ref().map(|member| member.id.name.clone());
         let cluster = core.join_cluster(registry, member).await?;
-        core.listen(listener, core.app(router, &cluster, name.clone()));
+        let frontends = core.frontends(router, &cluster, name.clone());
+        core.listen_resp(resp, &frontends);
+        core.listen(listener, core.app(frontends));
         let daemon = Self {
             name,
             address,
@@ -204,6 +219,7 @@ impl Daemon {
             } else {
                 "http"
             },
+            resp: resp_addresses,
             view: core.view.clone(),
             registry: described,
             tasks: core.tasks.clone(),
@@ -251,7 +267,12 @@ async fn listen(config: &Config) -> Result<TcpListener, StartupError> {
 
 fn listen_error(config: &Config, source: std::io::Error) -> StartupError {
     let address = format!("{}:{}", config.listen.host, config.listen.port);
-    StartupError::Listen { address, source }
+    let flag = "--port";
+    StartupError::Listen {
+        flag,
+        address,
+        source,
+    }
 }
 
 async fn registry_of(

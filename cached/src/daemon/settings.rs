@@ -8,6 +8,7 @@ use cached_proto::records::{MemberRecord, MemberState};
 use cached_proto::types::{Incarnation, MemberId, NodeName, Ttl};
 
 use super::StartupError;
+use super::resp::RespAddresses;
 use crate::blacklist::BreakerConfig;
 use crate::clock::Clock;
 use crate::cluster::ClusterConfig;
@@ -92,6 +93,7 @@ pub(super) fn getter_of(
 pub(super) fn member_record(
     config: &Config,
     address: SocketAddr,
+    resp: RespAddresses,
     clock: &Clock,
 ) -> Result<Option<MemberRecord>, StartupError> {
     let Role::Node {
@@ -108,11 +110,7 @@ pub(super) fn member_record(
         None => NodeName::new(format!("node-{}", address.port()))
             .map_err(|invalid| ConfigError::new("--name", invalid.to_string()))?,
     };
-    let reachable = || match config.listen.host.parse::<std::net::IpAddr>() {
-        Ok(_) => address.to_string(),
-        // A name that was given to be listened on is what others are told, too.
-        Err(_) => format!("{}:{}", config.listen.host, address.port()),
-    };
+    let reachable = || told(&config.listen.host, address);
     Ok(Some(MemberRecord {
         // The incarnation is drawn when the name is claimed.
         id: MemberId {
@@ -126,9 +124,36 @@ pub(super) fn member_record(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_ms: clock.wall().0,
         standby: *standby,
-        resp_address: None,
-        resp_cluster_address: None,
+        resp_address: resp.plain.map(|bound| {
+            let host = config.resp.plain.as_ref().map_or("", |bind| &bind.host);
+            advertised(config, host, bound)
+        }),
+        resp_cluster_address: resp.cluster.map(|bound| {
+            let host = config.resp.cluster.as_ref().map_or("", |bind| &bind.host);
+            let usual = || advertised(config, host, bound);
+            config.resp.advertise.clone().unwrap_or_else(usual)
+        }),
     }))
+}
+
+/// Where others reach a listener for the Redis protocol: at the host that is advertised
+/// for everything, else where it listens.
+fn advertised(config: &Config, host: &str, bound: SocketAddr) -> String {
+    let advertised = config.listen.advertise.as_deref();
+    match advertised.and_then(|address| address.rsplit_once(':')) {
+        Some((host, _)) => format!("{host}:{}", bound.port()),
+        None => told(host, bound),
+    }
+}
+
+/// A bound address as others are told it: a name that was given to be listened on is
+/// what they are told, too.
+fn told(host: &str, bound: SocketAddr) -> String {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    match address.parse::<std::net::IpAddr>() {
+        Ok(_) => bound.to_string(),
+        Err(_) => format!("{host}:{}", bound.port()),
+    }
 }
 
 pub(super) fn cluster_config(config: &Config, member: Option<MemberRecord>) -> ClusterConfig {

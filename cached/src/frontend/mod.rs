@@ -11,6 +11,7 @@ pub mod grpc;
 pub mod metrics;
 pub mod peer;
 pub mod problem;
+pub mod resp;
 pub mod rest;
 pub mod server;
 pub mod status;

@@ -11,7 +11,7 @@ use cached_proto::pb::cached::admin::v1::NodeStats;
 use cached_proto::pb::cached::cache::v1 as cache;
 use cached_proto::pb::cached::peer::v1 as pb;
 use cached_proto::pb::cached::peer::v1::peer_server::Peer;
-use cached_proto::types::{Epoch, GroupName, Invalid};
+use cached_proto::types::{Epoch, GroupName, Invalid, Key};
 use futures_util::future::ready;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
@@ -23,6 +23,7 @@ use super::grpc::message::kind_of;
 use super::metrics::requests::Protocol;
 use super::status::to_status;
 use super::{FrontendParts, PeerCertificate};
+use crate::operator::KeysPlace;
 
 /// Answers other nodes.
 #[derive(Debug)]
@@ -122,6 +123,8 @@ fn group_of(operation: &cache::Operation) -> &str {
         Some(Kind::Set(set)) => &set.group,
         Some(Kind::Delete(delete)) => &delete.group,
         Some(Kind::Touch(touch)) => &touch.group,
+        Some(Kind::Update(update)) => &update.group,
+        Some(Kind::SetMany(set_many)) => &set_many.group,
         None => "",
     }
 }
@@ -205,6 +208,22 @@ impl Peer for PeerService {
         Ok(Response::new(pb::FlushResponse {
             keys: flushed.keys,
             slots: slot_map::to_bits(&flushed.slots),
+        }))
+    }
+
+    async fn keys(
+        &self,
+        request: Request<pb::KeysRequest>,
+    ) -> Result<Response<pb::KeysResponse>, Status> {
+        let request = self.open(request, |message| message.header.as_ref())?;
+        let group = GroupName::new(&request.group).map_err(|bad| to_status(bad.into()))?;
+        let from = KeysPlace::from_cursor(request.cursor);
+        let operator = &self.parts.operator;
+        let page = operator.keys_for_peer(&group, from, request.count as usize);
+        let page = page.map_err(to_status)?;
+        Ok(Response::new(pb::KeysResponse {
+            keys: page.keys.into_iter().map(Key::into_bytes).collect(),
+            next: page.next.map(KeysPlace::to_cursor),
         }))
     }
 

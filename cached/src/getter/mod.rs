@@ -276,7 +276,7 @@ fn not_served(refused: &Refused) -> GetError {
     match refused {
         // Whoever asked looks at the slot again, and waits there.
         Refused::NotServed(_) | Refused::Sealed(_) | Refused::Congested(_) => GetError::NotServed,
-        Refused::TooLarge { .. } => {
+        Refused::TooLarge { .. } | Refused::Unfit(_) => {
             GetError::Failed(Failure::new(FailureCode::TooLarge, refused.to_string()))
         }
     }

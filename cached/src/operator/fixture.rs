@@ -321,6 +321,20 @@ impl Peers for FakePeers {
         })
     }
 
+    fn keys<'a>(
+        &'a self,
+        peer: &'a Peer,
+        _: &'a GroupName,
+        from: crate::peers::keys::KeysPlace,
+        _: usize,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::keys::KeysPage> {
+        Box::pin(async move {
+            self.reach(peer)?;
+            Ok(super::keys::one_key(peer.id.name.as_str(), from))
+        })
+    }
+
     fn open_move<'a>(
         &'a self,
         _: &'a Peer,

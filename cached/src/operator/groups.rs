@@ -14,7 +14,7 @@ use super::fan_out::{Whom, ask_all, failure_of};
 use super::{Operator, check_note};
 use crate::cluster::view::{MemberView, Serving};
 use crate::peers::Flushed;
-use crate::store::ContainerId;
+use crate::store::{ContainerId, GroupId};
 
 /// How long one member may take to drop a group: freeing millions of entries
 /// takes longer than a question does. One that hangs is asked twice before the end.
@@ -23,6 +23,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(1_800);
 /// How long a flush goes after slots that change hands: a person waits for it,
 /// and is to be told what came of it before clients stop waiting, after 5 s.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(4);
+
+/// Highest number of a database: one for each group. 0 is every node's own group.
+const RESP_DB_MAX: u32 = GROUPS_MAX as u32;
 
 /// Before members are asked again, if nothing changes earlier: about a seal.
 const FLUSH_PAUSE: Duration = Duration::from_millis(20);
@@ -42,6 +45,16 @@ impl Operator {
         if view.groups.len() >= GROUPS_MAX && !view.groups.contains_key(&group.name) {
             let problem = format!("{} is one too many; the limit is {GROUPS_MAX}", group.name);
             return Err(Invalid::new("group", problem).into());
+        }
+        let mut others = view
+            .groups
+            .values()
+            .filter(|other| other.name != group.name);
+        if let Some(number) = group.resp_db
+            && let Some(other) = others.find(|other| other.resp_db == Some(number))
+        {
+            let message = format!("database {number} is group {} already", other.name);
+            return Err(Failure::new(FailureCode::Conflict, message));
         }
         let created = self.parts.cluster.create_group(group).await?;
         tracing::info!(group = %created.name, by, "group created");
@@ -120,11 +133,7 @@ impl Operator {
     /// future leaves the rest of the entries.
     pub async fn flush_own(&self, group: &GroupName) -> Result<Flushed, Failure> {
         self.check_serving()?;
-        let id = self
-            .parts
-            .store
-            .group(group)
-            .ok_or_else(|| unknown_group(group))?;
+        let id = self.group_id(group)?;
         let before = self.open_slots();
         let mut keys = 0;
         for step in self.parts.store.flush_in_steps(id) {
@@ -141,6 +150,12 @@ impl Operator {
         Ok(Flushed { keys, slots })
     }
 
+    /// The group's number in the store.
+    pub(super) fn group_id(&self, group: &GroupName) -> Result<GroupId, Failure> {
+        let id = self.parts.store.group(group);
+        id.ok_or_else(|| unknown_group(group))
+    }
+
     /// Slots that serve and are not sealed, each with its container, and how often that
     /// was sealed: a flush leaves out what is sealed.
     fn open_slots(&self) -> BTreeMap<Slot, (ContainerId, u32)> {
@@ -150,9 +165,9 @@ impl Operator {
         each.collect()
     }
 
-    fn check_serving(&self) -> Result<(), Failure> {
+    pub(super) fn check_serving(&self) -> Result<(), Failure> {
         if let Serving::Fenced(_) = self.serving() {
-            let message = format!("{} serves nothing now; flush again", self.shown_name());
+            let message = format!("{} serves nothing now; try again", self.shown_name());
             return Err(Failure::new(FailureCode::Unavailable, message));
         }
         Ok(())
@@ -177,6 +192,12 @@ fn check_group(group: &GroupRecord) -> Result<(), Failure> {
     if group.max_bytes == Some(0) {
         let problem = "is 0, which would hold nothing; leave it out for no bound of its own";
         return Err(Invalid::new("max_bytes", problem).into());
+    }
+    if let Some(number) = group.resp_db
+        && !(1..=RESP_DB_MAX).contains(&number)
+    {
+        let problem = format!("is {number}; it must be between 1 and {RESP_DB_MAX}");
+        return Err(Invalid::new("resp_db", problem).into());
     }
     if let Some(ms) = group.default_ttl_ms {
         Ttl::from_ms(ms).map_err(|bad| Invalid::new("default_ttl_ms", bad.problem))?;

@@ -2,7 +2,7 @@
 //! changes to it. Front ends translate; here it is answered.
 //!
 //! Reading order: [`Operator`] itself, then `topology` and `status` (pure), `stats`
-//! and `fan_out` (every member is asked), `groups` and `blacklist` (changes),
+//! and `fan_out` (every member is asked), `keys`, `groups` and `blacklist` (changes),
 //! `operations` (changes of the layout), `peer` and `moves` (what other nodes ask of
 //! this one, answered without asking anybody), and
 //! [`Membership`] (what it needs of the cluster).
@@ -13,6 +13,7 @@ mod fan_out;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod groups;
+mod keys;
 mod membership;
 mod moves;
 mod operations;
@@ -26,6 +27,7 @@ mod topology;
 
 pub use crate::cluster::draft::Ask;
 pub use crate::cluster::operations::{ApplyOptions, Control};
+pub use crate::peers::keys::{KeysPage, KeysPlace};
 pub use membership::{ChangeFuture, Membership};
 pub use operations::OperationWatch;
 

@@ -16,12 +16,13 @@ use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgres
 use cached_proto::pb::cached::peer::v1 as pb;
 use cached_proto::pb::cached::peer::v1::opinion_response::Verdict as WireVerdict;
 use cached_proto::pb::cached::peer::v1::peer_client::PeerClient;
-use cached_proto::types::{GroupName, Invalid};
+use cached_proto::types::{GroupName, Invalid, Key};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::keys::{KeysPage, KeysPlace};
 use super::{
     Flushed, Forwarded, Identity, MoveStream, Peer, PeerError, PeerFuture, Peers, ProbeAnswer,
     Suspect, Verdict, moving,
@@ -237,6 +238,30 @@ impl GrpcPeers {
         })
     }
 
+    async fn keys_of(
+        &self,
+        peer: &Peer,
+        group: &GroupName,
+        from: KeysPlace,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<KeysPage, PeerError> {
+        let question = pb::KeysRequest {
+            header: self.header(peer),
+            group: group.as_str().to_owned(),
+            cursor: from.to_cursor(),
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+        };
+        let call =
+            |mut client: PeerClient<Link>, request| async move { client.keys(request).await };
+        let answer = self.call(peer, timeout, question, call).await?;
+        let keys = answer.keys.into_iter().map(Key::new);
+        Ok(KeysPage {
+            keys: keys.collect::<Result<_, _>>().map_err(unreadable)?,
+            next: answer.next.map(KeysPlace::from_cursor),
+        })
+    }
+
     async fn open_move_to(&self, peer: &Peer, timeout: Duration) -> Result<MoveStream, PeerError> {
         let mut client = self
             .connections
@@ -310,6 +335,16 @@ impl Peers for GrpcPeers {
         timeout: Duration,
     ) -> PeerFuture<'a, Flushed> {
         Box::pin(self.flush_on(peer, group, timeout))
+    }
+    fn keys<'a>(
+        &'a self,
+        peer: &'a Peer,
+        group: &'a GroupName,
+        from: KeysPlace,
+        count: usize,
+        timeout: Duration,
+    ) -> PeerFuture<'a, KeysPage> {
+        Box::pin(self.keys_of(peer, group, from, count, timeout))
     }
     fn open_move<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, MoveStream> {
         Box::pin(self.open_move_to(peer, timeout))

@@ -3,6 +3,7 @@
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod grpc;
+pub mod keys;
 pub(crate) mod moving;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,8 @@ use cached_proto::records::MemberState;
 use cached_proto::types::{Epoch, GroupName, Incarnation, MemberId, Slot};
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
+
+use keys::{KeysPage, KeysPlace};
 
 use crate::transfer::messages::{ToReceiver, ToSender};
 
@@ -153,6 +156,15 @@ pub trait Peers: Send + Sync + std::fmt::Debug {
         group: &'a GroupName,
         timeout: Duration,
     ) -> PeerFuture<'a, Flushed>;
+    /// Keys of a group in the slots that the peer owns, from a place on.
+    fn keys<'a>(
+        &'a self,
+        peer: &'a Peer,
+        group: &'a GroupName,
+        from: KeysPlace,
+        count: usize,
+        timeout: Duration,
+    ) -> PeerFuture<'a, KeysPage>;
     /// Opens the stream of a move; the first message on it must be the offer. `timeout`
     /// bounds the opening only.
     fn open_move<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, MoveStream>;

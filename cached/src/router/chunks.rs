@@ -7,15 +7,12 @@ use cached_proto::operation::{Operation, Outcome, Reply};
 /// Bytes of an operation that count towards a message; names, lengths and tags
 /// fit in what a message may hold beyond that.
 fn bytes(operation: &Operation) -> usize {
-    let value = match operation {
-        Operation::Set { value, .. } => value.len(),
-        Operation::Get { .. } | Operation::Delete { .. } | Operation::Touch { .. } => 0,
-    };
-    operation.key().as_bytes().len() + value
+    operation.key().as_bytes().len() + operation.payload_bytes()
 }
 
 /// Cuts `work` into runs that one message holds each: at most
-/// [`BATCH_OPERATIONS_MAX`] operations and about one largest value. Order is kept.
+/// [`BATCH_OPERATIONS_MAX`] operations and about one largest value, asked and answered.
+/// Order is kept.
 pub(super) fn cut<T>(
     work: Vec<T>,
     value_bytes_max: usize,
@@ -25,7 +22,8 @@ pub(super) fn cut<T>(
     let mut runs: Vec<Vec<T>> = Vec::new();
     let mut used = 0;
     for item in work {
-        let size = bytes(operation(&item));
+        let alone = operation(&item).travels_alone();
+        let size = if alone { room } else { bytes(operation(&item)) };
         match runs.last_mut() {
             Some(run) if run.len() < BATCH_OPERATIONS_MAX && used + size <= room => {
                 used += size;
@@ -69,6 +67,7 @@ mod tests {
     use bytes::Bytes;
     use cached_proto::operation::{Answer, Condition, Entry};
     use cached_proto::types::Key;
+    use cached_proto::update::{Change, Returns, Update};
 
     use super::*;
 
@@ -109,6 +108,18 @@ mod tests {
         assert_eq!(
             lengths(vec![set(1_000_000), set(1_000_000), set(10)]),
             [1, 2]
+        );
+        let take = || Operation::Update {
+            key: Key::new("k").unwrap(),
+            update: Update {
+                change: Change::Remove,
+                returns: Returns::Previous,
+                ..Update::default()
+            },
+        };
+        assert_eq!(
+            lengths(vec![set(1), take(), take(), set(1), set(1)]),
+            [1, 1, 1, 2]
         );
     }
 

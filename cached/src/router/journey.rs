@@ -82,17 +82,22 @@ pub(super) fn line_up(journeys: &mut [Journey]) {
         if journey.is_settled() {
             continue;
         }
-        let queue = queues.entry(journey.operation.key().clone()).or_default();
-        if journey.operation.is_read() {
-            journey.behind.extend(queue.write);
-            queue.reads.push(index);
-            continue;
+        let is_read = journey.operation.is_read();
+        for key in journey.operation.keys() {
+            let queue = queues.entry(key.clone()).or_default();
+            if is_read {
+                journey.behind.extend(queue.write);
+                queue.reads.push(index);
+                continue;
+            }
+            let reads = std::mem::take(&mut queue.reads);
+            match queue.write.replace(index) {
+                // A key that comes twice: it does not wait for itself.
+                Some(write) if write == index => {}
+                write if reads.is_empty() => journey.behind.extend(write),
+                _ => journey.behind.extend(reads),
+            }
         }
-        journey.behind = std::mem::take(&mut queue.reads);
-        if journey.behind.is_empty() {
-            journey.behind.extend(queue.write);
-        }
-        queue.write = Some(index);
     }
 }
 
@@ -215,7 +220,7 @@ impl Journey {
         enter: impl FnOnce(u64) -> Option<Parked>,
     ) {
         if self.place.is_none() {
-            self.place = enter(value_bytes(&self.operation));
+            self.place = enter(self.operation.payload_bytes() as u64);
         }
         if self.place.is_none() {
             return self.settle(Err(blocked.room_full()));
@@ -334,13 +339,6 @@ impl Journey {
         };
         let message = format!("the time of this request, {allowed:?}, is over{last}");
         self.settle(Err(Failure::new(FailureCode::Deadline, message)));
-    }
-}
-
-fn value_bytes(operation: &Operation) -> u64 {
-    match operation {
-        Operation::Set { value, .. } => value.len() as u64,
-        Operation::Get { .. } | Operation::Delete { .. } | Operation::Touch { .. } => 0,
     }
 }
 

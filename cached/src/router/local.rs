@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use cached_proto::failure::{Failure, FailureCode};
+use cached_proto::limits::BATCH_OPERATIONS_MAX;
 use cached_proto::operation::{Answer, Operation, Outcome, Reply, Route};
 use cached_proto::ring::slot_of;
 use cached_proto::types::Slot;
@@ -16,7 +17,7 @@ use crate::clock::{Moment, WallMs};
 use crate::cluster::view::{ClusterView, Serving};
 use crate::command::Command;
 use crate::faults::{self, Fault};
-use crate::store::{Executed, GroupId, Refused};
+use crate::store::{Executed, GroupId, Refused, Unfit};
 
 /// How long an operation waits at most, before it looks again, for a slot whose
 /// container is being opened or dropped: nobody promises to tell when it is.
@@ -116,10 +117,9 @@ impl Router {
         now: Moment,
     ) -> Result<(), Failure> {
         let limit = self.parts.limits.value_bytes_max;
-        if let Operation::Set { value, .. } = operation
-            && value.len() > limit
-        {
-            let message = format!("value has {} bytes; the limit is {limit}", value.len());
+        let bytes = operation.payload_bytes();
+        if bytes > limit {
+            let message = format!("value has {bytes} bytes; the limit is {limit}");
             let mut failure = Failure::new(FailureCode::TooLarge, message);
             failure.field = Some("value");
             return Err(failure);
@@ -127,6 +127,32 @@ impl Router {
         if deadline <= now {
             let message = "the time of this request was over before it was carried out";
             return Err(Failure::new(FailureCode::Deadline, message));
+        }
+        if let Operation::SetMany { others, .. } = operation {
+            self.check_one_slot(operation, others.len() + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Several keys are written in one step only where one lock guards them all.
+    fn check_one_slot(&self, operation: &Operation, keys: usize) -> Result<(), Failure> {
+        if keys > BATCH_OPERATIONS_MAX {
+            let message = format!("{keys} keys in one step; the limit is {BATCH_OPERATIONS_MAX}");
+            let mut failure = Failure::new(FailureCode::TooLarge, message);
+            failure.field = Some("items");
+            return Err(failure);
+        }
+        let hash = self.parts.view.load().hash();
+        let slot = slot_of(hash, operation.key().as_bytes());
+        if operation
+            .keys()
+            .any(|key| slot_of(hash, key.as_bytes()) != slot)
+        {
+            let message =
+                "the keys lie in several slots; only those of one are written in one step";
+            let mut failure = Failure::new(FailureCode::Invalid, message);
+            failure.field = Some("items");
+            return Err(failure);
         }
         Ok(())
     }
@@ -187,6 +213,11 @@ impl Router {
                 Ok(Some(executed)) => Ok(executed),
                 Err(refused) => Err(refused),
             },
+            Operation::Update { key, update } => {
+                let limit = self.parts.limits.value_bytes_max;
+                let updated = store.update(slot, group, key, update, limit, now);
+                updated.map(|updated| Executed::Reply(Reply::Update(updated)))
+            }
             operation => store.execute(slot, group, operation, now),
         };
         match executed {
@@ -202,8 +233,14 @@ impl Router {
                 AtStore::Blocked(Blocked::moving(&refused))
             }
             Err(Refused::NotServed(slot)) => AtStore::Blocked(Blocked::not_served(slot)),
-            Err(refused @ Refused::TooLarge { .. }) => {
-                let mut failure = Failure::new(FailureCode::TooLarge, refused.to_string());
+            Err(refused @ (Refused::TooLarge { .. } | Refused::Unfit(_))) => {
+                let code = match refused {
+                    Refused::Unfit(Unfit::TooLong { .. }) | Refused::TooLarge { .. } => {
+                        FailureCode::TooLarge
+                    }
+                    _ => FailureCode::Invalid,
+                };
+                let mut failure = Failure::new(code, refused.to_string());
                 failure.field = Some("value");
                 AtStore::Settled(Err(failure))
             }
@@ -217,7 +254,7 @@ impl Router {
         answer(reply, read, self.serving_now())
     }
 
-    fn serving_now(&self) -> Serving {
+    pub(super) fn serving_now(&self) -> Serving {
         self.parts.view.fence().check(self.parts.clock.now())
     }
 }

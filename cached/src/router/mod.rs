@@ -2,10 +2,12 @@
 //!
 //! Reading order: `decide` (pure: what to do with an operation on a slot),
 //! `journey` (pure: what an answer means for an operation), `local` (at the store),
-//! `rounds` (the loop that takes operations to their outcomes), `send` (to peers).
+//! `rounds` (the loop that takes operations to their outcomes), `send` (to peers),
+//! `fast` (the short way for plain reads and writes).
 
 mod chunks;
 pub mod decide;
+pub mod fast;
 mod groups;
 mod journey;
 mod local;

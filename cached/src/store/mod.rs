@@ -20,11 +20,13 @@
 
 mod budget;
 mod container;
+mod edit;
 mod entry;
 mod eviction;
 mod expiry;
 mod fills;
 mod groups;
+mod long_double;
 mod moves;
 mod moving;
 mod relief;
@@ -41,6 +43,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use cached_proto::operation::Operation;
 use cached_proto::types::{Epoch, GroupName, Key, SLOTS, Slot};
+use cached_proto::update::{Update, Updated};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::WallMs;
@@ -48,6 +51,7 @@ use budget::Budget;
 use groups::Groups;
 use shard::{CHUNK, Scope, Shard, ShardConfig};
 
+pub use edit::Unfit;
 pub use moves::{Change, MoveLog, SlotSum};
 pub use moving::{Applied, Purge, Scanned};
 pub use stats::GroupCounters;
@@ -206,10 +210,31 @@ impl Store {
     ) -> Result<Executed, Refused> {
         let mut shard = self.shard(slot).lock();
         let executed = shard.execute(slot, group, operation, now);
-        if matches!(operation, Operation::Set { .. }) {
+        let may_grow = matches!(
+            operation,
+            Operation::Set { .. } | Operation::Update { .. } | Operation::SetMany { .. }
+        );
+        if may_grow {
             self.settle(shard, slot, group);
         }
         executed
+    }
+
+    /// Carries out an [`Operation::Update`] that may make the value so long;
+    /// [`Store::execute`] sets no bound but that of memory.
+    pub fn update(
+        &self,
+        slot: Slot,
+        group: GroupId,
+        key: &Key,
+        update: &Update,
+        value_bytes_max: usize,
+        now: WallMs,
+    ) -> Result<Updated, Refused> {
+        let mut shard = self.shard(slot).lock();
+        let updated = shard.update(slot, group, key, update, value_bytes_max, now);
+        self.settle(shard, slot, group);
+        updated
     }
 
     /// Carries out a `Get` whose miss may yet be loaded: as `execute`, but a miss is

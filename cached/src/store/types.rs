@@ -4,6 +4,8 @@ use bytes::Bytes;
 use cached_proto::operation::Reply;
 use cached_proto::types::{Epoch, Key, Slot, Ttl, Version};
 
+use super::Unfit;
+
 /// How a store is built.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreConfig {
@@ -98,6 +100,9 @@ pub enum Refused {
     /// The slot is being copied, and its changes cannot be sent as fast as they come.
     #[error("slot {0} is being moved and takes no more writes for a moment")]
     Congested(Slot),
+    /// What is there cannot be edited so, or would become too long.
+    #[error("{0}")]
+    Unfit(Unfit),
     /// The entry alone is larger than its group or the node may hold.
     #[error("the entry needs {needed} bytes with its overhead; {limit} is the limit of {of}")]
     TooLarge {

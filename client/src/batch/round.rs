@@ -63,11 +63,12 @@ impl Chunk {
         let (mut room, mut bytes_left) = (0, 0);
         for Sent { pending, target } in sent {
             let bytes = size(&pending.operation) + OPERATION_OVERHEAD_BYTES;
-            if room == 0 || bytes > bytes_left {
+            let alone = pending.operation.travels_alone();
+            if room == 0 || bytes > bytes_left || alone {
                 requests.push(PipelineRequest::default());
                 (room, bytes_left) = (self.operations, self.bytes);
             }
-            room -= 1;
+            room = if alone { 0 } else { room - 1 };
             bytes_left = bytes_left.saturating_sub(bytes);
             let operation = operation_to_pb(group, pending.operation.clone(), target.route);
             if let Some(request) = requests.last_mut() {

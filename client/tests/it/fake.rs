@@ -8,6 +8,7 @@ use bytes::Bytes;
 use cached_client::Failure;
 use cached_client::operation::{Answer, Condition, Entry, Operation, Outcome, Reply, Route};
 use cached_client::types::{Epoch, Incarnation, MemberId, Slot, Version};
+use cached_client::update::Updated;
 use cached_proto::convert::{WireOperation, outcome_to_pb};
 use cached_proto::failure::OwnerHint;
 use cached_proto::pb::cached::admin::v1 as admin;
@@ -205,6 +206,12 @@ impl Fake {
             Operation::Touch { .. } => Reply::Touch {
                 found: entries.contains_key(&key),
             },
+            // As if there were nothing, ever.
+            Operation::Update { .. } => Reply::Update(Updated {
+                applied: false,
+                entry: None,
+            }),
+            Operation::SetMany { .. } => Reply::SetMany { stored: false },
         };
         Ok(Ok(Answer {
             reply,
@@ -313,6 +320,20 @@ impl Cache for Fake {
         &self,
         request: Request<cache::TouchRequest>,
     ) -> Result<Response<cache::TouchResponse>, Status> {
+        self.single(checked(request)?).await
+    }
+
+    async fn update(
+        &self,
+        request: Request<cache::UpdateRequest>,
+    ) -> Result<Response<cache::UpdateResponse>, Status> {
+        self.single(checked(request)?).await
+    }
+
+    async fn set_many(
+        &self,
+        request: Request<cache::SetManyRequest>,
+    ) -> Result<Response<cache::SetManyResponse>, Status> {
         self.single(checked(request)?).await
     }
 

@@ -1,6 +1,6 @@
 //! Answers: what an operation came to, alone or in a list of results.
 
-use super::{version_from_pb, version_to_pb};
+use super::{update, version_from_pb, version_to_pb};
 use crate::failure::{Failure, FailureCode};
 use crate::operation::{Answer, Entry, Outcome, Reply};
 use crate::pb::cached::cache::v1 as pb;
@@ -24,6 +24,8 @@ pub fn outcome_from_pb(result: pb::Result) -> Outcome {
         Some(Kind::Set(response)) => Answer::try_from(response),
         Some(Kind::Delete(response)) => Answer::try_from(response),
         Some(Kind::Touch(response)) => Ok(Answer::from(response)),
+        Some(Kind::Update(response)) => update::answer(response),
+        Some(Kind::SetMany(response)) => Ok(Answer::from(response)),
         Some(Kind::Failure(failure)) => return Err(failure.into()),
         None => Err(Invalid::new("result", "is none that this version knows")),
     };
@@ -54,6 +56,8 @@ impl From<Answer> for Kind {
                 })
             }
             Reply::Touch { found } => Self::Touch(pb::TouchResponse { found, degraded }),
+            Reply::Update(updated) => Self::Update(update::response(updated, degraded)),
+            Reply::SetMany { stored } => Self::SetMany(pb::SetManyResponse { stored, degraded }),
         }
     }
 }
@@ -143,6 +147,17 @@ impl From<pb::TouchResponse> for Answer {
     }
 }
 
+impl From<pb::SetManyResponse> for Answer {
+    fn from(response: pb::SetManyResponse) -> Self {
+        Self {
+            reply: Reply::SetMany {
+                stored: response.stored,
+            },
+            degraded: response.degraded,
+        }
+    }
+}
+
 /// The response of a call for one key: an answer to another operation than the
 /// one that was asked is a defect of the node, not of the caller.
 macro_rules! single_response {
@@ -167,4 +182,6 @@ single_response! {
     Set => SetResponse,
     Delete => DeleteResponse,
     Touch => TouchResponse,
+    Update => UpdateResponse,
+    SetMany => SetManyResponse,
 }

@@ -13,6 +13,7 @@ mod operation;
 pub mod slot_map;
 #[cfg(test)]
 mod tests;
+mod update;
 
 pub use admin::{member_state_from_pb, member_state_to_pb};
 pub use answer::{outcome_from_pb, outcome_to_pb};

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{group_from_pb, ttl_from_pb, version_to_pb};
+use super::{group_from_pb, ttl_from_pb, update, version_to_pb};
+use crate::limits::BATCH_OPERATIONS_MAX;
 use crate::operation::{Condition, Operation, Route};
 use crate::pb::cached::cache::v1 as pb;
 use crate::types::{Epoch, GroupName, Invalid, Key, Ttl, Version};
@@ -72,6 +73,25 @@ pub fn operation_to_pb(group: &GroupName, operation: Operation, route: Route) ->
                 route,
             })
         }
+        Operation::Update { key, update } => {
+            pb::operation::Kind::Update(update::request(group, key, update, route))
+        }
+        Operation::SetMany {
+            first,
+            others,
+            if_absent,
+        } => {
+            let item = |(key, value): (Key, Bytes)| pb::set_many_request::Item {
+                key: key.into_bytes(),
+                value,
+            };
+            pb::operation::Kind::SetMany(pb::SetManyRequest {
+                group,
+                items: std::iter::once(first).chain(others).map(item).collect(),
+                if_absent,
+                route,
+            })
+        }
     };
     pb::Operation { kind: Some(kind) }
 }
@@ -102,7 +122,7 @@ pub(super) fn route_from_pb(route: Option<pb::Route>) -> Result<Route, Invalid> 
     }
 }
 
-fn condition_to_pb(condition: Condition) -> Option<pb::Condition> {
+pub(super) fn condition_to_pb(condition: Condition) -> Option<pb::Condition> {
     let kind = match condition {
         Condition::Always => return None,
         Condition::IfAbsent => pb::condition::Kind::IfAbsent(true),
@@ -116,7 +136,7 @@ fn condition_to_pb(condition: Condition) -> Option<pb::Condition> {
 
 /// A condition that is there but empty is refused: it may be one that a newer
 /// caller knows, and writing without it would be wrong.
-fn condition_from_pb(condition: Option<pb::Condition>) -> Result<Condition, Invalid> {
+pub(super) fn condition_from_pb(condition: Option<pb::Condition>) -> Result<Condition, Invalid> {
     let Some(condition) = condition else {
         return Ok(Condition::Always);
     };
@@ -221,6 +241,53 @@ impl TryFrom<pb::TouchRequest> for WireOperation {
     }
 }
 
+impl TryFrom<pb::UpdateRequest> for WireOperation {
+    type Error = Invalid;
+    fn try_from(request: pb::UpdateRequest) -> Result<Self, Invalid> {
+        let group = group_from_pb(&request.group)?;
+        let route = route_from_pb(request.route)?;
+        let key = Key::new(request.key)?;
+        let update = update::read(
+            request.change,
+            request.expiry,
+            request.guard,
+            request.returns,
+        )?;
+        Ok(Self {
+            group,
+            operation: Operation::Update { key, update },
+            route,
+        })
+    }
+}
+
+impl TryFrom<pb::SetManyRequest> for WireOperation {
+    type Error = Invalid;
+    fn try_from(request: pb::SetManyRequest) -> Result<Self, Invalid> {
+        let count = request.items.len();
+        let mut items = request.items.into_iter().map(|item| {
+            let key = Key::new(item.key)?;
+            Ok((key, item.value))
+        });
+        let first = items
+            .next()
+            .ok_or_else(|| Invalid::new("items", "is empty; it needs at least 1"))??;
+        if count > BATCH_OPERATIONS_MAX {
+            let problem = format!("has {count} items; the limit is {BATCH_OPERATIONS_MAX}");
+            return Err(Invalid::new("items", problem));
+        }
+        Ok(Self {
+            group: group_from_pb(&request.group)?,
+            operation: Operation::SetMany {
+                first,
+                others: items.collect::<Result<_, Invalid>>()?,
+                if_absent: request.if_absent,
+            },
+            route: route_from_pb(request.route)?,
+        })
+    }
+}
+
 impl TryFrom<pb::Operation> for WireOperation {
     type Error = Invalid;
     fn try_from(operation: pb::Operation) -> Result<Self, Invalid> {
@@ -229,8 +296,11 @@ impl TryFrom<pb::Operation> for WireOperation {
             Some(pb::operation::Kind::Set(request)) => request.try_into(),
             Some(pb::operation::Kind::Delete(request)) => request.try_into(),
             Some(pb::operation::Kind::Touch(request)) => request.try_into(),
+            Some(pb::operation::Kind::Update(request)) => request.try_into(),
+            Some(pb::operation::Kind::SetMany(request)) => request.try_into(),
             None => {
-                let problem = "is none that this version knows: get, set, delete, touch";
+                let problem = "is none that this version knows: get, set, delete, touch, \
+                               update, set_many";
                 Err(Invalid::new("operation", problem))
             }
         }

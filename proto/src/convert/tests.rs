@@ -16,6 +16,7 @@ use crate::pb::cached::admin::v1::Group;
 use crate::pb::cached::cache::v1 as pb;
 use crate::records::{GroupRecord, MemberState, Policy};
 use crate::types::{Epoch, Key, Slot};
+use crate::update::{Change, Expiry, Guard, Returns, Snapshot, Update, Updated};
 
 fn bytes() -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..40).prop_map(Bytes::from)
@@ -70,7 +71,71 @@ fn operation() -> impl Strategy<Value = Operation> {
         }),
         (key(), for_delete()).prop_map(|(key, condition)| Operation::Delete { key, condition }),
         (key(), ttl()).prop_map(|(key, ttl)| Operation::Touch { key, ttl }),
+        (key(), update()).prop_map(|(key, update)| Operation::Update { key, update }),
+        (vec((key(), bytes()), 1..4), any::<bool>()).prop_map(|(mut others, if_absent)| {
+            Operation::SetMany {
+                first: others.remove(0),
+                others,
+                if_absent,
+            }
+        }),
     ]
+}
+
+fn update() -> impl Strategy<Value = Update> {
+    let change = prop_oneof![
+        Just(Change::Keep),
+        bytes().prop_map(Change::Put),
+        Just(Change::Remove),
+        bytes().prop_map(Change::Append),
+        (any::<u64>(), bytes()).prop_map(|(offset, bytes)| Change::SetRange { offset, bytes }),
+        any::<i64>().prop_map(Change::AddInteger),
+        bytes().prop_map(Change::AddFloat),
+    ];
+    let expiry = prop_oneof![
+        Just(Expiry::Keep),
+        Just(Expiry::Default),
+        Just(Expiry::Never),
+        any::<u64>().prop_map(Expiry::In),
+        any::<u64>().prop_map(Expiry::At),
+    ];
+    let guard = prop_oneof![
+        for_set().prop_map(Guard::If),
+        bytes().prop_map(Guard::Equal),
+        Just(Guard::Persistent),
+        Just(Guard::Expiring),
+        Just(Guard::Later),
+        Just(Guard::Sooner),
+        Just(Guard::ExpiringSooner),
+    ];
+    let returns = prop_oneof![
+        Just(Returns::Metadata),
+        Just(Returns::Value),
+        Just(Returns::Previous),
+    ];
+    (change, expiry, guard, returns).prop_map(|(change, expiry, guard, returns)| Update {
+        change,
+        expiry,
+        guard,
+        returns,
+    })
+}
+
+fn snapshot() -> impl Strategy<Value = Snapshot> {
+    let times = (option::of(any::<u64>()), option::of(any::<u64>()));
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
+    (bytes(), version(), times, numbers).prop_map(|(value, version, times, numbers)| {
+        let ((deadline_ms, ttl_ms), (value_bytes, idle_ms, memory_bytes)) = (times, numbers);
+        Snapshot {
+            value,
+            value_bytes,
+            version,
+            deadline_ms,
+            ttl_ms,
+            idle_ms,
+            memory_bytes,
+        }
+    })
 }
 
 fn route() -> impl Strategy<Value = Route> {
@@ -112,6 +177,9 @@ fn reply() -> impl Strategy<Value = Reply> {
         (any::<bool>(), option::of(version()))
             .prop_map(|(deleted, version)| Reply::Delete { deleted, version }),
         any::<bool>().prop_map(|found| Reply::Touch { found }),
+        (any::<bool>(), option::of(snapshot()))
+            .prop_map(|(applied, entry)| Reply::Update(Updated { applied, entry })),
+        any::<bool>().prop_map(|stored| Reply::SetMany { stored }),
     ]
 }
 

@@ -48,6 +48,20 @@ impl Cache for Floor {
         Err(Status::unimplemented("the floor only reads"))
     }
 
+    async fn update(
+        &self,
+        _: Request<pb::UpdateRequest>,
+    ) -> Result<Response<pb::UpdateResponse>, Status> {
+        Err(Status::unimplemented("the floor only reads"))
+    }
+
+    async fn set_many(
+        &self,
+        _: Request<pb::SetManyRequest>,
+    ) -> Result<Response<pb::SetManyResponse>, Status> {
+        Err(Status::unimplemented("the floor only reads"))
+    }
+
     async fn batch_get(
         &self,
         _: Request<pb::BatchGetRequest>,

@@ -229,7 +229,7 @@ fn answered(ask: Ask, reply: Reply) -> Answer {
         },
         (_, Reply::Set { stored: false, .. }) => Answer::Refused,
         (_, Reply::Delete { deleted, .. }) => Answer::Deleted(deleted),
-        (_, Reply::Touch { .. }) => Answer::Unknown,
+        (_, Reply::Touch { .. } | Reply::Update(_) | Reply::SetMany { .. }) => Answer::Unknown,
     }
 }
 

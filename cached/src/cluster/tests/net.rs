@@ -133,6 +133,17 @@ impl Peers for Calls {
         unused()
     }
 
+    fn keys<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: &'a GroupName,
+        _: crate::peers::keys::KeysPlace,
+        _: usize,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::keys::KeysPage> {
+        unreachable!("nobody lists keys here")
+    }
+
     fn open_move<'a>(
         &'a self,
         _: &'a Peer,

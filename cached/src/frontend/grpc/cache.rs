@@ -187,6 +187,32 @@ impl Cache for CacheService {
         Ok(Response::new(response))
     }
 
+    async fn update(
+        &self,
+        request: Request<pb::UpdateRequest>,
+    ) -> Result<Response<pb::UpdateResponse>, Status> {
+        let Kind::Update(response) = self
+            .one(request, metrics::Kind::Update, Role::Write)
+            .await?
+        else {
+            return Err(mismatched());
+        };
+        Ok(Response::new(response))
+    }
+
+    async fn set_many(
+        &self,
+        request: Request<pb::SetManyRequest>,
+    ) -> Result<Response<pb::SetManyResponse>, Status> {
+        let Kind::SetMany(response) = self
+            .one(request, metrics::Kind::SetMany, Role::Write)
+            .await?
+        else {
+            return Err(mismatched());
+        };
+        Ok(Response::new(response))
+    }
+
     async fn batch_get(
         &self,
         request: Request<pb::BatchGetRequest>,

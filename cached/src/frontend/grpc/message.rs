@@ -47,7 +47,7 @@ impl Message {
     /// Whether an operation still to be carried out works on one of these keys.
     pub(super) fn touches(&self, keys: &BTreeSet<Key>) -> bool {
         let touches = |place: &Place| match place {
-            Place::Todo(command) => keys.contains(command.operation.key()),
+            Place::Todo(command) => command.operation.keys().any(|key| keys.contains(key)),
             Place::Done(..) => false,
         };
         !keys.is_empty() && self.places.iter().any(touches)
@@ -61,14 +61,15 @@ impl Message {
             let Place::Todo(command) = place else {
                 return place;
             };
-            if waits.contains(command.operation.key()) {
+            if command.operation.keys().any(|key| waits.contains(key)) {
+                waits.extend(command.operation.keys().cloned());
                 return Place::Todo(command);
             }
             let kind = Kind::of(&command.operation);
             match parts.router.try_local(command) {
                 Ok(outcome) => Place::Done(kind, outcome),
                 Err(command) => {
-                    waits.insert(command.operation.key().clone());
+                    waits.extend(command.operation.keys().cloned());
                     Place::Todo(command)
                 }
             }
@@ -142,6 +143,8 @@ pub(crate) fn kind_of(operation: &pb::Operation) -> Kind {
         Some(pb::operation::Kind::Set(_)) => Kind::Set,
         Some(pb::operation::Kind::Delete(_)) => Kind::Delete,
         Some(pb::operation::Kind::Touch(_)) => Kind::Touch,
+        Some(pb::operation::Kind::Update(_)) => Kind::Update,
+        Some(pb::operation::Kind::SetMany(_)) => Kind::SetMany,
         Some(pb::operation::Kind::Get(_)) | None => Kind::Get,
     }
 }

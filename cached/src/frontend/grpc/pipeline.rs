@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cached_proto::convert::{WireOperation, outcome_to_pb};
 use cached_proto::failure::Failure;
 use cached_proto::pb::cached::cache::v1 as pb;
-use cached_proto::types::Key;
+use cached_proto::types::{Invalid, Key};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesOrdered, Stream, StreamExt};
 use tonic::Status;
@@ -147,9 +147,10 @@ where
             .rights
             .until
             .map_or(deadline, |until| until.min(deadline));
+        let alone = request.operations.len() == 1;
         let read = |operation: pb::Operation| {
             let kind = kind_of(&operation);
-            match self.read_one(operation, deadline) {
+            match self.read_one(operation, alone, deadline) {
                 Ok(command) => Place::Todo(command),
                 Err(failure) => Place::Done(kind, Err(failure)),
             }
@@ -162,10 +163,19 @@ where
         })
     }
 
-    fn read_one(&mut self, operation: pb::Operation, deadline: Moment) -> Result<Command, Failure> {
+    fn read_one(
+        &mut self,
+        operation: pb::Operation,
+        alone: bool,
+        deadline: Moment,
+    ) -> Result<Command, Failure> {
         let command = self
             .parts
             .command(WireOperation::try_from(operation)?, deadline);
+        if !alone && command.operation.travels_alone() {
+            let problem = "that answers a value has to be alone in its message";
+            return Err(Invalid::new("update", problem).into());
+        }
         if !command.operation.is_read() {
             self.rights.pass.check(Role::Write)?;
         }

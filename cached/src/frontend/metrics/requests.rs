@@ -31,6 +31,10 @@ pub enum Kind {
     Delete,
     /// A new time to live.
     Touch,
+    /// A change that depends on what is there.
+    Update,
+    /// A write of several keys at once.
+    SetMany,
 }
 
 /// What became of it.
@@ -55,11 +59,13 @@ pub(super) const PROTOCOLS: [(Protocol, &str); 4] = [
 ];
 
 /// All kinds with their label.
-pub(super) const KINDS: [(Kind, &str); 4] = [
+pub(super) const KINDS: [(Kind, &str); 6] = [
     (Kind::Get, "get"),
     (Kind::Set, "set"),
     (Kind::Delete, "delete"),
     (Kind::Touch, "touch"),
+    (Kind::Update, "update"),
+    (Kind::SetMany, "set_many"),
 ];
 
 /// All endings with their label.
@@ -85,6 +91,8 @@ impl Kind {
             Operation::Set { .. } => Self::Set,
             Operation::Delete { .. } => Self::Delete,
             Operation::Touch { .. } => Self::Touch,
+            Operation::Update { .. } => Self::Update,
+            Operation::SetMany { .. } => Self::SetMany,
         }
     }
 }
@@ -104,6 +112,8 @@ impl Ending {
                 Reply::Set { stored, .. } => *stored,
                 Reply::Delete { deleted, .. } => *deleted,
                 Reply::Touch { found } => *found,
+                Reply::Update(updated) => updated.applied,
+                Reply::SetMany { stored } => *stored,
             },
         };
         if done { Self::Done } else { Self::Not }
@@ -140,11 +150,24 @@ pub(super) struct Durations {
 impl Requests {
     /// Counts one request.
     pub fn record(&self, protocol: Protocol, kind: Kind, outcome: &Outcome, took: Duration) {
+        self.record_many(protocol, kind, Ending::of(outcome), took, 1);
+    }
+
+    /// Counts some requests that came to the same ending in the same time.
+    pub fn record_many(
+        &self,
+        protocol: Protocol,
+        kind: Kind,
+        ending: Ending,
+        took: Duration,
+        times: u64,
+    ) {
         let cell = &self.cells[protocol as usize][kind as usize];
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BUCKETS_MICROS.partition_point(|bound| *bound < micros);
-        cell.endings[Ending::of(outcome) as usize].fetch_add(1, Ordering::Relaxed);
-        cell.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        cell.endings[ending as usize].fetch_add(times, Ordering::Relaxed);
+        cell.buckets[bucket].fetch_add(times, Ordering::Relaxed);
+        let micros = micros.saturating_mul(times);
         cell.micros.fetch_add(micros, Ordering::Relaxed);
     }
 

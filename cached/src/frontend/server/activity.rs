@@ -14,7 +14,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Counters of one connection; relaxed, because nobody acts on a single reading.
 #[derive(Debug, Default)]
-pub(super) struct Activity {
+pub(in crate::frontend) struct Activity {
     /// Bytes read.
     read: AtomicU64,
     /// Bytes written.
@@ -64,9 +64,17 @@ impl Activity {
     }
 
     /// A request's head has arrived; it is answered when the guard drops.
-    pub(super) fn begin(self: &Arc<Self>) -> Answering {
+    pub(in crate::frontend) fn begin(self: &Arc<Self>) -> Answering {
         self.begun.fetch_add(1, Ordering::Relaxed);
         Answering(Arc::clone(self))
+    }
+
+    /// The beginning of a request has arrived, and not its end: from now on that is
+    /// awaited, whether more of it comes or not.
+    pub(in crate::frontend) fn begun_to_arrive(&self) {
+        let read = self.read.load(Ordering::Relaxed);
+        self.read_at_end
+            .store(read.saturating_sub(1), Ordering::Relaxed);
     }
 
     /// The counters now.
@@ -86,7 +94,7 @@ impl Activity {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Answering(Arc<Activity>);
+pub(in crate::frontend) struct Answering(Arc<Activity>);
 
 impl Drop for Answering {
     fn drop(&mut self) {

@@ -1,15 +1,8 @@
-//! One connection from its first byte to its last.
+//! One connection from its first byte to its last, whatever is spoken on it.
 
-use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,34 +10,33 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::activity::Activity;
 use super::io::Counted;
 use super::roster::{Place, Roster};
-use super::{ServerConfig, ServerParts};
+use super::{ServerConfig, ServerParts, Speak};
 use crate::frontend::PeerCertificate;
-use crate::frontend::rest::App;
+use crate::tasks::Stop;
 
-/// Longest request head in bytes: the longest address that the `http` crate takes
-/// (64 KiB) and as much again for headers.
-const HEAD_BYTES_MAX: u32 = 128 * 1024;
-
-/// Requests in flight on one HTTP/2 connection: gateways and nodes send all that
-/// they forward over one, and each waits for little more than a round trip.
-const STREAMS_MAX: u32 = 1024;
-
-/// How often an HTTP/2 client is asked whether it lives, and how long it may take
-/// to say so: dead ones are gone after half a minute, and 10,000 idle ones cost
-/// 500 small frames a second.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection on which something may be spoken now.
+pub(in crate::frontend) struct Opened {
+    /// Whether it showed a certificate; `None`: it is not encrypted.
+    pub(in crate::frontend) certificate: Option<PeerCertificate>,
+    /// Where its requests are marked.
+    pub(in crate::frontend) activity: Arc<Activity>,
+    /// Keeps the server from ending before the connection has.
+    pub(in crate::frontend) watcher: Watcher,
+    /// Tells it to end.
+    pub(in crate::frontend) stop: Stop,
+    /// Who is at the other end, for people.
+    pub(in crate::frontend) peer: Option<SocketAddr>,
+}
 
 /// Starts connections, all alike.
 #[derive(Debug)]
-pub(super) struct Connections {
-    shared: Arc<Shared>,
+pub(super) struct Connections<S> {
+    shared: Arc<Shared<S>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    app: Arc<App>,
-    http: auto::Builder<TokioExecutor>,
+struct Shared<S> {
+    speaker: S,
     config: ServerConfig,
     parts: ServerParts,
     roster: Arc<Roster>,
@@ -53,28 +45,27 @@ struct Shared {
 /// Counts a connection for as long as it is open.
 #[derive(Debug)]
 struct Open {
-    shared: Arc<Shared>,
+    parts: ServerParts,
     _permit: OwnedSemaphorePermit,
     _place: Place,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.shared.parts.counters.connections.decrement();
+        self.parts.counters.connections.decrement();
     }
 }
 
-impl Connections {
+impl<S: Speak> Connections<S> {
     pub(super) fn new(
-        app: App,
+        speaker: S,
         config: ServerConfig,
         parts: ServerParts,
         roster: Arc<Roster>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                app: Arc::new(app),
-                http: http(),
+                speaker,
                 config,
                 parts,
                 roster,
@@ -83,29 +74,41 @@ impl Connections {
     }
 
     /// Starts a task that serves `stream`.
-    pub(super) fn start<I>(&self, stream: I, permit: OwnedSemaphorePermit, watcher: Watcher)
-    where
+    pub(super) fn start<I>(
+        &self,
+        stream: I,
+        peer: Option<SocketAddr>,
+        permit: OwnedSemaphorePermit,
+        watcher: Watcher,
+    ) where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let shared = Arc::clone(&self.shared);
         let activity = Arc::new(Activity::default());
-        shared.parts.counters.connections.increment();
-        let now = shared.parts.clock.now();
+        let parts = &self.shared.parts;
+        parts.counters.connections.increment();
+        let now = parts.clock.now();
         let start = |place| {
             let shared = Arc::clone(&self.shared);
             let activity = Arc::clone(&activity);
             let open = Open {
-                shared: Arc::clone(&shared),
+                parts: shared.parts.clone(),
                 _permit: permit,
                 _place: place,
             };
-            let task = self.shared.parts.tasks.spawn("connection", |_| async move {
-                shared.run(stream, activity, watcher).await;
+            let task = parts.tasks.spawn("connection", |stop| async move {
+                let opened = Opened {
+                    certificate: None,
+                    activity,
+                    watcher,
+                    stop,
+                    peer,
+                };
+                shared.run(stream, opened).await;
                 drop(open);
             });
             task.abort_handle()
         };
-        shared.roster.add(Arc::clone(&activity), now, start);
+        self.shared.roster.add(Arc::clone(&activity), now, start);
     }
 
     /// Closes a connection for which there is no place.
@@ -115,32 +118,15 @@ impl Connections {
     }
 }
 
-/// What all connections are served with.
-fn http() -> auto::Builder<TokioExecutor> {
-    // HTTP/2 runs each request as a task of its own. It ends with its request,
-    // which has a deadline, so shutdown needs no list of them.
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    // No timer of hyper's own here: it would cost one for every request. See `Activity`.
-    http.http1()
-        .header_read_timeout(None)
-        .max_buf_size(HEAD_BYTES_MAX as usize);
-    http.http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX);
-    http
-}
-
-impl Shared {
+impl<S: Speak> Shared<S> {
     /// Serves a connection until it ends.
-    async fn run<I>(&self, stream: I, activity: Arc<Activity>, watcher: Watcher)
+    async fn run<I>(&self, stream: I, mut opened: Opened)
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Some(tls) = &self.config.tls else {
-            return self.speak_http(stream, None, activity, watcher).await;
+            let stream = Counted::new(stream, Arc::clone(&opened.activity));
+            return self.speaker.speak(stream, opened).await;
         };
         let accepted = tokio::select! {
             biased;
@@ -151,43 +137,10 @@ impl Shared {
             Err(error) => tracing::debug!(%error, "TLS handshake failed"),
             Ok(stream) => {
                 let certificate = stream.get_ref().1.peer_certificates().is_some();
-                self.speak_http(
-                    stream,
-                    Some(PeerCertificate(certificate)),
-                    activity,
-                    watcher,
-                )
-                .await;
+                opened.certificate = Some(PeerCertificate(certificate));
+                let stream = Counted::new(stream, Arc::clone(&opened.activity));
+                self.speaker.speak(stream, opened).await;
             }
-        }
-    }
-
-    async fn speak_http<I>(
-        &self,
-        stream: I,
-        certificate: Option<PeerCertificate>,
-        activity: Arc<Activity>,
-        watcher: Watcher,
-    ) where
-        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let io = TokioIo::new(Counted::new(stream, Arc::clone(&activity)));
-        let app = Arc::clone(&self.app);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let (answering, app) = (activity.begin(), Arc::clone(&app));
-            if let Some(certificate) = certificate {
-                request.extensions_mut().insert(certificate);
-            }
-            async move {
-                let answer: Response<Body> = app.answer(request).await;
-                drop(answering);
-                Ok::<_, Infallible>(answer)
-            }
-        });
-        let connection = watcher.watch(self.http.serve_connection(io, service));
-        // Peers that vanish and garbage are everyday matters of a listener.
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "connection failed");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +14,11 @@ pub trait Listener: Send + 'static {
 
     /// The next connection. Cancel-safe.
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Who is at the other end, for people; `None`: nobody knows.
+    fn peer(_stream: &Self::Stream) -> Option<SocketAddr> {
+        None
+    }
 }
 
 impl Listener for TcpListener {
@@ -25,5 +31,9 @@ impl Listener for TcpListener {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         Ok(stream)
+    }
+
+    fn peer(stream: &TcpStream) -> Option<SocketAddr> {
+        stream.peer_addr().ok()
     }
 }

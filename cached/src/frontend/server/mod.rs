@@ -7,12 +7,14 @@ mod listener;
 mod roster;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
 use super::rest::App;
@@ -23,7 +25,10 @@ use crate::tasks::Tasks;
 use activity::Patience;
 use connection::Connections;
 use roster::Roster;
+use web::Http;
 
+pub(in crate::frontend) use activity::Activity;
+pub(in crate::frontend) use connection::Opened;
 pub use listener::Listener;
 
 /// Pause after the system refused a connection for lack of files or memory: others
@@ -71,14 +76,36 @@ pub struct ServerParts {
     pub counters: Arc<Counters>,
 }
 
+/// What is spoken on the connections of a listener.
+pub(in crate::frontend) trait Speak:
+    std::fmt::Debug + Send + Sync + 'static
+{
+    /// Answers on one connection until it ends. It ends soon after the watcher or the
+    /// stop says so; dropping the future cuts the connection off.
+    fn speak<I>(&self, stream: I, opened: Opened) -> impl Future<Output = ()> + Send
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+}
+
 /// Accepts connections and answers their requests with `app` until `stop`
 /// resolves; then refuses new ones, lets open requests finish within
 /// [`ServerConfig::drain_timeout`], and cuts off what is left. Answers how many
 /// connections were cut off. Dropping the future closes the listener and cuts off
 /// every connection.
 pub async fn serve<L: Listener>(
-    mut listener: L,
+    listener: L,
     app: impl Into<App>,
+    config: ServerConfig,
+    parts: ServerParts,
+    stop: impl Future<Output = ()>,
+) -> usize {
+    serve_with(listener, Http::new(app.into()), config, parts, stop).await
+}
+
+/// The same for whatever is spoken.
+pub(in crate::frontend) async fn serve_with<L: Listener, S: Speak>(
+    mut listener: L,
+    speaker: S,
     config: ServerConfig,
     parts: ServerParts,
     stop: impl Future<Output = ()>,
@@ -94,7 +121,7 @@ pub async fn serve<L: Listener>(
     let _cut_when_dropped = CutWhenDropped(Arc::clone(&roster));
     let clock = parts.clock.clone();
     let drain_timeout = config.drain_timeout;
-    let connections = Connections::new(app.into(), config, parts, Arc::clone(&roster));
+    let connections = Connections::new(speaker, config, parts, Arc::clone(&roster));
 
     let mut stop = std::pin::pin!(stop);
     let mut look = Box::pin(clock.sleep(patience.interval()));
@@ -110,7 +137,10 @@ pub async fn serve<L: Listener>(
             stream = accept(&mut listener, &clock) => stream,
         };
         match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => connections.start(stream, place, graceful.watcher()),
+            Ok(place) => {
+                let peer = L::peer(&stream);
+                connections.start(stream, peer, place, graceful.watcher());
+            }
             Err(_) => connections.refuse(stream),
         }
     }

@@ -3,6 +3,7 @@
 use cached_proto::failure::{Applied, Failure, FailureCode};
 use cached_proto::operation::{Answer, Condition, Operation, Outcome, Reply, Route};
 use cached_proto::types::{Epoch, Version};
+use cached_proto::update::{Change, Update};
 
 use super::fixture::{EPOCH, get, key_of, member, ok, redirect, set, slot};
 use crate::router::journey::{Journey, State};
@@ -53,6 +54,26 @@ fn operations() -> Vec<(&'static str, Operation, bool)> {
         (
             "delete if version",
             delete(Condition::IfVersion(version)),
+            false,
+        ),
+        (
+            "increment",
+            Operation::Update {
+                key: key.clone(),
+                update: Update {
+                    change: Change::AddInteger(1),
+                    ..Update::default()
+                },
+            },
+            false,
+        ),
+        (
+            "set many if absent",
+            Operation::SetMany {
+                first: (key.clone(), "v".into()),
+                others: Vec::new(),
+                if_absent: true,
+            },
             false,
         ),
         ("touch", Operation::Touch { key, ttl: None }, true),

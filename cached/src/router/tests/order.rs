@@ -55,6 +55,35 @@ fn loading_world() -> (World, Key) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_of_several_keys_keeps_the_order_of_each() {
+    let (world, tom) = loading_world();
+    let other = Key::new("{Tom}").unwrap();
+    assert_eq!(slot(&tom), slot(&other));
+    let value = Bytes::from_static(b"both");
+    let many = Operation::SetMany {
+        first: (other.clone(), value.clone()),
+        others: vec![(tom.clone(), value.clone()), (tom.clone(), value.clone())],
+        if_absent: false,
+    };
+    let work = vec![
+        // Waits for the origin, and so do those behind it.
+        get(tom.clone()),
+        many,
+        get(other.clone()),
+        set_to(other.clone(), "later"),
+        get(other),
+        get(tom),
+    ];
+    let outcomes = batch(&world, work).await;
+    let values: Vec<_> = [0, 2, 4, 5].map(|at| value_of(&outcomes[at])).into();
+    assert_eq!(values, ["630", "both", "later", "both"]);
+}
+
+fn value_of(outcome: &Outcome) -> Bytes {
+    value(outcome).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_waits_for_the_load_before_it() {
     let (world, tom) = loading_world();
     let work = vec![

@@ -68,6 +68,11 @@ impl Stamps {
         self.last
     }
 
+    /// About when a stamp's use happened: Unix time in milliseconds.
+    pub(crate) fn wall_ms(stamp: u64) -> u64 {
+        stamp >> Self::COUNT_BITS
+    }
+
     /// Uses from now on are newer than this stamp of another shard.
     pub(crate) fn pass(&mut self, stamp: u64) {
         self.last = self.last.max(stamp);

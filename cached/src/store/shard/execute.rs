@@ -1,6 +1,7 @@
 //! The operations on one key.
 
 use bytes::Bytes;
+use cached_proto::limits::VALUE_BYTES_CEILING;
 use cached_proto::operation::{Condition, Entry as EntryReply, Operation, Reply};
 use cached_proto::types::{Key, Slot, Ttl, Version};
 
@@ -18,25 +19,45 @@ impl Shard {
         operation: &Operation,
         now: WallMs,
     ) -> Result<Executed, Refused> {
-        let place = match operation {
-            Operation::Get { .. } => self.place_to_read(slot, group, operation.key(), now)?,
-            _ => self.place_to_write(slot, group, operation.key(), now)?,
-        };
+        let write = |shard: &Self, key| shard.place_to_write(slot, group, key, now);
         let reply = match operation {
-            Operation::Get { metadata_only, .. } => {
-                return Ok(self.get(&place, *metadata_only).unwrap_or_else(|| {
+            Operation::Get {
+                key, metadata_only, ..
+            } => {
+                let got = self.try_get(slot, group, key, *metadata_only, now)?;
+                return Ok(got.unwrap_or_else(|| {
                     self.count_miss(group);
                     Executed::Reply(Reply::Get(None))
                 }));
             }
             Operation::Set {
+                key,
                 value,
                 ttl,
                 condition,
-                ..
-            } => self.set(&place, value, *ttl, *condition)?,
-            Operation::Delete { condition, .. } => self.delete(&place, *condition),
-            Operation::Touch { ttl, .. } => self.set_ttl(&place, *ttl),
+            } => {
+                let place = write(self, key)?;
+                self.set(&place, value, *ttl, *condition)?
+            }
+            Operation::Delete { key, condition } => {
+                let place = write(self, key)?;
+                self.delete(&place, *condition)
+            }
+            Operation::Touch { key, ttl } => {
+                let place = write(self, key)?;
+                self.set_ttl(&place, *ttl)
+            }
+            Operation::Update { key, update } => {
+                Reply::Update(self.update(slot, group, key, update, VALUE_BYTES_CEILING, now)?)
+            }
+            Operation::SetMany {
+                first,
+                others,
+                if_absent,
+            } => {
+                let items: Vec<_> = std::iter::once(first).chain(others).collect();
+                self.set_many(slot, group, &items, *if_absent, now)?
+            }
         };
         Ok(Executed::Reply(reply))
     }
@@ -166,7 +187,7 @@ impl Shard {
     }
 
     /// The version of what a caller sees there; a note of absence is nothing.
-    fn version(&self, found: Option<u32>) -> Option<Version> {
+    pub(super) fn version(&self, found: Option<u32>) -> Option<Version> {
         let entry = &self.entries[found? as usize];
         let container = &self.containers[entry.container as usize];
         entry.is_key().then(|| container.version(entry.seq))
@@ -179,7 +200,7 @@ impl Shard {
 }
 
 /// Whether a condition holds for a key with this version, or without entry.
-fn holds(condition: Condition, current: Option<Version>) -> bool {
+pub(super) fn holds(condition: Condition, current: Option<Version>) -> bool {
     match condition {
         Condition::Always => true,
         Condition::IfAbsent => current.is_none(),

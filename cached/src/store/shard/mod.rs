@@ -9,6 +9,7 @@ mod moving;
 mod room;
 mod slots;
 mod staging;
+mod update;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ mod operations;
 mod slots;
 mod stress;
 mod traces;
+mod updates;
 
 use bytes::Bytes;
 use cached_proto::operation::{Condition, Entry, Operation, Reply};

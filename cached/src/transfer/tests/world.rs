@@ -99,6 +99,17 @@ impl Wire {
 }
 
 impl Peers for Wire {
+    fn keys<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: &'a GroupName,
+        _: crate::peers::keys::KeysPlace,
+        _: usize,
+        _: Duration,
+    ) -> PeerFuture<'a, crate::peers::keys::KeysPage> {
+        unreachable!("nobody lists keys here")
+    }
+
     fn open_move<'a>(&'a self, _: &'a Peer, _: Duration) -> PeerFuture<'a, MoveStream> {
         Box::pin(async {
             let receiver = self.receiver.lock();

@@ -15,13 +15,15 @@ const WRITER: &str = "writer-writer-writer";
 const ADMIN: &str = "admin-admin-admin-";
 
 /// Every call and the least token that opens it. Reflection and health need none.
-const CALLS: [(&str, &str); 31] = [
+const CALLS: [(&str, &str); 33] = [
     ("/cached.cache.v1.Cache/Get", READER),
     ("/cached.cache.v1.Cache/BatchGet", READER),
     ("/cached.cache.v1.Cache/Pipeline", READER),
     ("/cached.cache.v1.Cache/Set", WRITER),
     ("/cached.cache.v1.Cache/Delete", WRITER),
     ("/cached.cache.v1.Cache/Touch", WRITER),
+    ("/cached.cache.v1.Cache/Update", WRITER),
+    ("/cached.cache.v1.Cache/SetMany", WRITER),
     ("/cached.cache.v1.Cache/BatchSet", WRITER),
     ("/cached.cache.v1.Cache/BatchDelete", WRITER),
     ("/cached.admin.v1.Admin/Topology", READER),

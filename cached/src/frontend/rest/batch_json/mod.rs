@@ -227,6 +227,9 @@ fn put_reply(object: &mut Map<String, Value>, reply: &Reply, encoding: Encoding)
         Reply::Set { stored, version } => ("stored", *stored, *version),
         Reply::Delete { deleted, version } => ("deleted", *deleted, *version),
         Reply::Touch { found } => ("found", *found, None),
+        // Not offered here.
+        Reply::Update(updated) => ("applied", updated.applied, None),
+        Reply::SetMany { stored } => ("stored", *stored, None),
     };
     object.insert(word.to_owned(), done.into());
     if let Some(version) = version {

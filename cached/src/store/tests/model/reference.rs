@@ -162,6 +162,9 @@ impl Model {
                 }
             }
             Operation::Delete { condition, .. } => self.delete(&name, found, *condition),
+            Operation::Update { .. } | Operation::SetMany { .. } => {
+                unreachable!("has tests of its own")
+            }
             Operation::Touch { ttl, .. } => {
                 if current.is_some() {
                     let deadline = ttl.map(|ttl| self.now + ttl.as_ms());
