@@ -9,7 +9,9 @@ use cached::config::layers::{Layers, merge};
 use cached::config::raw::RawConfig;
 use cached::config::{Config, ConfigError, Role};
 use cached::daemon::dev::{self, Dev};
-use cached::daemon::{Daemon, Reread, RespAddresses, StartupError, StopSignals, Stopped, Surroundings};
+use cached::daemon::{
+    Daemon, Reread, RespAddresses, StartupError, StopSignals, Stopped, Surroundings,
+};
 use cached::telemetry;
 use clap::Parser;
 

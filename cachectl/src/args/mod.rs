@@ -494,6 +494,9 @@ pub enum GroupsCommand {
         /// Time to live of entries written without one [default: none].
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         ttl: Option<Duration>,
+        /// Number by which Redis clients SELECT it, 1 to 1024 [default: none].
+        #[arg(long, value_name = "N")]
+        resp_db: Option<u32>,
     },
     /// One group's settings.
     Describe {

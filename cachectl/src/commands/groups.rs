@@ -20,13 +20,14 @@ pub async fn groups(session: &Session, args: &args::Groups) -> Result<Report, Cl
             name,
             max_bytes,
             ttl,
+            resp_db,
         }) => {
             let group = GroupRecord {
                 name: GroupName::new(name)?,
                 max_bytes: max_bytes.map(|size| size.as_u64()),
                 default_ttl_ms: ttl.map(|ttl| ttl.as_millis() as u64),
                 policy: Policy::Lru,
-                resp_db: None,
+                resp_db: *resp_db,
             };
             let created = session
                 .admin()
@@ -60,6 +61,7 @@ async fn list(session: &Session, only: Option<&str>) -> Result<Report, CliError>
         number("MAX BYTES"),
         number("TTL"),
         text("POLICY"),
+        number("DB"),
     ]);
     for group in &groups {
         let ttl = group.default_ttl_ms.map(std::time::Duration::from_millis);
@@ -68,6 +70,7 @@ async fn list(session: &Session, only: Option<&str>) -> Result<Report, CliError>
             group.max_bytes.map_or("-".to_owned(), units::bytes),
             ttl.map_or("never".to_owned(), units::age),
             group.policy.to_string(),
+            group.resp_db.map_or("-".to_owned(), |db| db.to_string()),
         ]);
     }
     let items: Vec<Value> = groups.iter().map(group_json).collect();
@@ -83,6 +86,7 @@ fn group_json(group: &GroupRecord) -> Value {
         "max_bytes": group.max_bytes,
         "default_ttl_ms": group.default_ttl_ms,
         "policy": group.policy.to_string(),
+        "resp_db": group.resp_db,
     })
 }
 

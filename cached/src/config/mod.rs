@@ -309,21 +309,25 @@ impl Config {
         Ok(())
     }
 
+    /// Every host that is listened on, with the setting that names it.
+    fn hosts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let resp = [
+            ("--resp", &self.resp.plain),
+            ("--resp-cluster", &self.resp.cluster),
+        ];
+        let resp = resp.into_iter().filter_map(|(flag, bind)| {
+            let host = bind.as_ref()?.host.as_str();
+            Some((flag, host))
+        });
+        std::iter::once(("--host", self.listen.host.as_str())).chain(resp)
+    }
+
     /// What others can reach is protected.
     fn check_reachable(&self) -> Result<(), ConfigError> {
         if self.security.token_file.is_some() || self.security.tls.is_some() {
             return Ok(());
         }
-        let resp = |address: &Option<HostPort>| address.as_ref().map(|bind| bind.host.clone());
-        let listeners = [
-            ("--host", Some(self.listen.host.clone())),
-            ("--resp", resp(&self.resp.plain)),
-            ("--resp-cluster", resp(&self.resp.cluster)),
-        ];
-        for (flag, host) in listeners {
-            let Some(host) = host.filter(|host| !is_loopback(host)) else {
-                continue;
-            };
+        if let Some((flag, host)) = self.hosts().find(|(_, host)| !is_loopback(host)) {
             let problem = format!(
                 "{host} can be reached from other machines, and anybody there could read and \
                  write everything: give --token-file or --tls-cert and --tls-key, or say --insecure"
@@ -366,7 +370,7 @@ impl Config {
         security.tls.is_some()
             && security.token_file.is_none()
             && security.client_auth != ClientAuth::All
-            && !is_loopback(&self.listen.host)
+            && self.hosts().any(|(_, host)| !is_loopback(host))
     }
 
     /// All settings, one line each: name, value in force, where it comes from.

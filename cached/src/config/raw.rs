@@ -41,7 +41,7 @@ pub struct RawConfig {
     /// Also listen for Redis Cluster clients, which route by themselves [default: off].
     #[arg(long, value_name = "[HOST:]PORT", help_heading = "This process")]
     pub resp_cluster: Option<String>,
-    /// Where Redis Cluster clients reach this process [default: the host of --advertise, port of --resp-cluster].
+    /// Where Redis Cluster clients reach this process [default: advertised host].
     #[arg(long, value_name = "HOST:PORT", help_heading = "This process")]
     pub resp_advertise: Option<String>,
 

@@ -201,6 +201,68 @@ fn beyond_loopback_something_must_protect() {
 }
 
 #[test]
+fn redis_listeners_are_read_and_guarded() {
+    let config = check(|raw| {
+        raw.resp = text("6379");
+        raw.resp_cluster = text("[::1]:7101");
+    })
+    .unwrap();
+    let bind = |host: &str, port| {
+        let host = host.to_owned();
+        Some(HostPort { host, port })
+    };
+    assert_eq!(config.resp.plain, bind("127.0.0.1", 6379));
+    assert_eq!(config.resp.cluster, bind("[::1]", 7101));
+    assert_eq!(check(|_| ()).unwrap().resp, RespSettings::default());
+
+    type Change = fn(&mut RawConfig);
+    let table: [(Change, &str); 7] = [
+        (
+            |raw| raw.resp = text("x"),
+            "--resp: \"x\" is neither HOST:PORT nor PORT",
+        ),
+        (
+            |raw| raw.resp = text(":1"),
+            "--resp: \":1\" is neither HOST:PORT nor PORT",
+        ),
+        (
+            |raw| raw.resp = text("0.0.0.0:1"),
+            "--resp: 0.0.0.0 can be reached from other machines",
+        ),
+        (
+            |raw| {
+                raw.resp_cluster = text("0.0.0.0:1");
+                raw.insecure = Some(true);
+            },
+            "--resp-cluster: 0.0.0.0 is no address that others can reach",
+        ),
+        (
+            |raw| {
+                raw.resp_cluster = text("1");
+                raw.hash = text("xxh3");
+            },
+            "--resp-cluster: cluster clients compute slots with crc16, and --hash is xxh3",
+        ),
+        (
+            |raw| {
+                raw.resp_cluster = text("1");
+                raw.api = Some(true);
+                raw.etcd = Some(vec!["a:1".to_owned()]);
+            },
+            "--resp-cluster: a gateway owns no slots",
+        ),
+        (
+            |raw| raw.resp_advertise = text("a:1"),
+            "--resp-advertise: says nothing without --resp-cluster",
+        ),
+    ];
+    for (change, expected) in table {
+        let error = check(change).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
 fn tls_alone_beyond_loopback_admits_everybody() {
     let tls = |host: &'static str, token_file: Option<&'static str>, auth: &'static str| {
         let config = check(|raw| {

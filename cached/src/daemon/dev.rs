@@ -141,7 +141,11 @@ fn node_config(config: &Config, number: u16, count: u16, ports: Ports) -> Config
     };
     let listen = |first: u16| HostPort {
         host: config.listen.host.clone(),
-        port: if ports == Ports::Auto { 0 } else { first + number },
+        port: if ports == Ports::Auto {
+            0
+        } else {
+            first + number
+        },
     };
     // Cluster clients compute slots with the one function that Redis has.
     let crc16 = config.cluster.hash == KeyHash::Crc16;

@@ -205,8 +205,7 @@ impl Daemon {
         let core = Core::new(config, Arc::new(guard), dialer, clock, tasks.clone());
         let router = core.router()?;
         let resp_addresses = resp.addresses();
-        let member =
-            settings::member_record(&core.config, address, resp_addresses, &core.clock)?;
+        let member = settings::member_record(&core.config, address, resp_addresses, &core.clock)?;
         let name = member.as_ref().map(|member| member.id.name.clone());
         let cluster = core.join_cluster(registry, member).await?;
         let frontends = core.frontends(router, &cluster, name.clone());

@@ -7,8 +7,8 @@ use std::time::Duration;
 use cached_proto::records::{MemberRecord, MemberState};
 use cached_proto::types::{Incarnation, MemberId, NodeName, Ttl};
 
-use super::resp::RespAddresses;
 use super::StartupError;
+use super::resp::RespAddresses;
 use crate::blacklist::BreakerConfig;
 use crate::clock::Clock;
 use crate::cluster::ClusterConfig;

@@ -46,7 +46,10 @@ impl Operator {
             let problem = format!("{} is one too many; the limit is {GROUPS_MAX}", group.name);
             return Err(Invalid::new("group", problem).into());
         }
-        let mut others = view.groups.values().filter(|other| other.name != group.name);
+        let mut others = view
+            .groups
+            .values()
+            .filter(|other| other.name != group.name);
         if let Some(number) = group.resp_db
             && let Some(other) = others.find(|other| other.resp_db == Some(number))
         {

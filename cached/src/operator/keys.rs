@@ -88,7 +88,10 @@ impl Operator {
             Some(Peer { id, address })
         });
         let Some(peer) = peer else {
-            return Err(unavailable(format!("slot {} has no living owner", from.slot)));
+            return Err(unavailable(format!(
+                "slot {} has no living owner",
+                from.slot
+            )));
         };
         let peers = &self.parts.peers;
         let asked = peers.keys(&peer, group, from, count, ASK_TIMEOUT).await;
@@ -211,7 +214,10 @@ impl Operator {
     pub fn own_id(&self) -> (String, String) {
         let view = self.parts.view.load();
         let incarnation = me(&view).map(|member| member.id.inc.to_string());
-        (self.shown_name().to_owned(), incarnation.unwrap_or_default())
+        (
+            self.shown_name().to_owned(),
+            incarnation.unwrap_or_default(),
+        )
     }
 
     /// How much memory entries may take here, in bytes.

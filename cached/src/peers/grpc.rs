@@ -252,7 +252,8 @@ impl GrpcPeers {
             cursor: from.to_cursor(),
             count: u32::try_from(count).unwrap_or(u32::MAX),
         };
-        let call = |mut client: PeerClient<Link>, request| async move { client.keys(request).await };
+        let call =
+            |mut client: PeerClient<Link>, request| async move { client.keys(request).await };
         let answer = self.call(peer, timeout, question, call).await?;
         let keys = answer.keys.into_iter().map(Key::new);
         Ok(KeysPage {

@@ -72,9 +72,18 @@ mod tests {
         let position = (1 << POSITION_BITS) - 1;
         for place in [
             KeysPlace::START,
-            KeysPlace { slot: last, position },
-            KeysPlace { slot: last, position: 0 },
-            KeysPlace { slot: Slot::FIRST, position: 1 },
+            KeysPlace {
+                slot: last,
+                position,
+            },
+            KeysPlace {
+                slot: last,
+                position: 0,
+            },
+            KeysPlace {
+                slot: Slot::FIRST,
+                position: 1,
+            },
         ] {
             let cursor = place.to_cursor();
             assert_eq!(KeysPlace::from_cursor(cursor), place);

@@ -19,6 +19,7 @@ use cached_proto::types::{Epoch, GroupName, Incarnation, Key, MemberId, NodeName
 use tonic::{Code, Request, Response, Status};
 
 use super::grpc::GrpcPeers;
+use super::keys::KeysPlace;
 use super::{Flushed, Forwarded, Identity, Peer, PeerError, Peers, Suspect, Verdict};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
@@ -166,6 +167,18 @@ impl PeerService for Fake {
             slots: slot_map::to_bits(&[Slot::all().last().unwrap()]),
         }))
     }
+
+    async fn keys(
+        &self,
+        request: Request<pb::KeysRequest>,
+    ) -> Result<Response<pb::KeysResponse>, Status> {
+        let request = request.into_inner();
+        assert_eq!((request.group.as_str(), request.count), ("g", 10));
+        Ok(Response::new(pb::KeysResponse {
+            keys: vec!["k".into()],
+            next: Some(request.cursor + 1),
+        }))
+    }
 }
 
 async fn serve(tasks: &Tasks) -> Peer {
@@ -311,6 +324,18 @@ async fn the_other_calls_carry_what_they_mean() {
         slots: vec![Slot::all().last().unwrap()],
     };
     assert_eq!(flushed.unwrap(), expected);
+    let from = KeysPlace {
+        slot: Slot::FIRST,
+        position: 5,
+    };
+    let group = GroupName::new("g").unwrap();
+    let page = peers.keys(&peer, &group, from, 10, LONG).await.unwrap();
+    let next = KeysPlace {
+        position: 6,
+        ..from
+    };
+    assert_eq!(page.keys, [Key::new("k").unwrap()]);
+    assert_eq!(page.next, Some(next));
 }
 
 #[tokio::test]

@@ -103,15 +103,18 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
         let mut stopped = pin!(stop.stopped());
         // A pool opens connections that it may need: silence is no slow request.
         drop(self.activity.begin());
+        let mut answering = None;
         loop {
-            let answering = self.activity.begin();
             let next = self.take_in()?;
+            if self.work.has_taken() {
+                answering.get_or_insert_with(|| self.activity.begin());
+            }
             while let Some(finished) = self.work.next_finished() {
                 self.answer(finished).await?;
             }
             let idle = self.work.is_idle();
-            if idle && !matches!(next, Next::Ask(_)) {
-                drop(answering);
+            if idle && !matches!(next, Next::Ask(_)) && answering.take().is_some() {
+                // What is left is the beginning of a command, and its end is awaited.
                 if !self.input.is_empty() {
                     self.activity.begun_to_arrive();
                 }

@@ -193,6 +193,8 @@ impl Decoder {
         }
         let line = &bytes[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // As in Redis, what follows a zero byte is not looked at.
+        let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
         self.spans.clear();
         self.inline.clear();
         split_words(line, &mut self.inline, &mut self.spans)
@@ -254,7 +256,7 @@ fn bare<'a>(mut rest: &'a [u8], words: &mut Vec<u8>) -> Result<&'a [u8], ()> {
         match byte {
             b'"' => return double_quoted(after, words),
             b'\'' => return single_quoted(after, words),
-            byte if byte.is_ascii_whitespace() || *byte == 0 => break,
+            byte if byte.is_ascii_whitespace() => break,
             byte => words.push(*byte),
         }
         rest = after;

@@ -22,6 +22,8 @@ pub(super) struct Pass {
     route: Route,
     started: Moment,
     parts: Vec<Part>,
+    /// Replies behind all of them.
+    text: BytesMut,
     /// What is carried out elsewhere.
     work: Vec<(Operation, Route)>,
     keys: BTreeSet<Key>,
@@ -88,15 +90,23 @@ impl Pass {
             route,
             started,
             parts: Vec::new(),
+            text: BytesMut::new(),
             work: Vec::new(),
             keys: BTreeSet::new(),
             bytes: 0,
         }
     }
 
+    /// The commands that may come now were read at that time.
+    pub(super) fn begin(&mut self, started: Moment) {
+        if self.is_empty() {
+            self.started = started;
+        }
+    }
+
     /// Whether nothing in it waits, and nothing is to be said.
     pub(super) fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+        self.parts.is_empty() && self.text.is_empty()
     }
 
     /// How many operations wait.
@@ -111,13 +121,7 @@ impl Pass {
 
     /// Where replies are spelled that come after all that is here.
     pub(super) fn text(&mut self) -> &mut BytesMut {
-        if !matches!(self.parts.last(), Some(Part::Text(_))) {
-            self.parts.push(Part::Text(BytesMut::new()));
-        }
-        match self.parts.last_mut() {
-            Some(Part::Text(text)) => text,
-            _ => unreachable!("just pushed"),
-        }
+        &mut self.text
     }
 
     /// An operation to be carried out elsewhere; answers its place.
@@ -131,8 +135,15 @@ impl Pass {
 
     /// The command that the operations added last are for, of so many bytes.
     pub(super) fn push(&mut self, command: Waiting, bytes: usize) {
+        self.end_text();
         self.parts.push(Part::Command(command));
         self.bytes += bytes;
+    }
+
+    fn end_text(&mut self) {
+        if !self.text.is_empty() {
+            self.parts.push(Part::Text(std::mem::take(&mut self.text)));
+        }
     }
 
     /// The keys that are waited for.
@@ -146,7 +157,8 @@ impl Pass {
     }
 
     /// Carries out the work. Ends by the deadline, as the router does.
-    pub(super) async fn carry_out(self, frontends: Arc<FrontendParts>) -> Finished {
+    pub(super) async fn carry_out(mut self, frontends: Arc<FrontendParts>) -> Finished {
+        self.end_text();
         let deadline = frontends.deadline(self.started, None);
         let kinds: Vec<Kind> = self
             .work

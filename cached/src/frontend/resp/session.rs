@@ -101,7 +101,11 @@ impl Session {
     }
 
     /// Takes a token for whoever shows it.
-    pub(super) fn authenticate(&mut self, user: Option<&[u8]>, token: &[u8]) -> Result<(), ErrorReply> {
+    pub(super) fn authenticate(
+        &mut self,
+        user: Option<&[u8]>,
+        token: &[u8],
+    ) -> Result<(), ErrorReply> {
         let auth = &self.parts.frontends.auth;
         if !auth.is_required() {
             let text = "ERR AUTH <password> called without any password configured for the \

@@ -271,7 +271,10 @@ fn subcommand_of(
         return Err(ErrorReply::new(text));
     };
     if !spec.takes(args.len()) {
-        return Err(ErrorReply::arity(&format!("{}|{}", container.name, spec.name)));
+        return Err(ErrorReply::arity(&format!(
+            "{}|{}",
+            container.name, spec.name
+        )));
     }
     Ok(spec)
 }
@@ -314,7 +317,10 @@ mod tests {
             let upper = spec.name.to_ascii_uppercase();
             assert_eq!(COMMANDS.find(upper.as_bytes()).unwrap().name, spec.name);
             assert_ne!(spec.arity, 0);
-            let keyed = matches!(spec.handler, Handler::Data(_) | Handler::Get(_) | Handler::Set(_));
+            let keyed = matches!(
+                spec.handler,
+                Handler::Data(_) | Handler::Get(_) | Handler::Set(_)
+            );
             if keyed {
                 assert!(spec.first_key > 0, "{}", spec.name);
                 let either = spec.flags.has(Flags::WRITE) != spec.flags.has(Flags::READONLY);
@@ -323,6 +329,15 @@ mod tests {
         }
         assert!(COMMANDS.find(b"").is_none());
         assert!(COMMANDS.find(&[b'x'; 1000]).is_none());
+    }
+
+    #[test]
+    fn every_command_stands_in_the_guide() {
+        let guide = include_str!("../../../../docs/resp.md");
+        for spec in COMMANDS.all() {
+            let name = format!("`{}`", spec.name.to_ascii_uppercase());
+            assert!(guide.contains(&name), "{name}");
+        }
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub(super) struct Work {
     pub(super) out: BytesMut,
     /// When the commands that are being taken were read.
     started: Moment,
+    /// One was taken.
+    taken: bool,
     pass: Pass,
     /// What waits, in the order in which it came.
     waiting: FuturesOrdered<BoxFuture<'static, Finished>>,
@@ -75,6 +77,7 @@ impl Work {
             session,
             out: BytesMut::new(),
             started,
+            taken: false,
             pass,
             waiting: FuturesOrdered::new(),
             finished: VecDeque::new(),
@@ -91,6 +94,13 @@ impl Work {
     /// Some commands are about to be taken.
     pub(super) fn begin(&mut self) {
         self.started = self.parts().frontends.clock.now();
+        self.pass.begin(self.started);
+        self.taken = false;
+    }
+
+    /// Whether a command was taken since.
+    pub(super) fn has_taken(&self) -> bool {
+        self.taken
     }
 
     /// Those were all for now: what has to wait starts to. False: answers must not go
@@ -164,9 +174,15 @@ impl Work {
         router: &'r Router,
         here: &mut Option<Here<'r>>,
     ) -> Took {
+        self.taken = true;
         let spec = match command_of(args) {
             Ok(spec) => spec,
-            Err(error) => return self.failed(error),
+            Err(error) => {
+                // A browser that was made to send a request here: it must not go on, or
+                // its body is taken for commands.
+                self.session.closing |= args.is(0, "post") || args.is(0, "host:");
+                return self.failed(error);
+            }
         };
         if let Err(error) = self.session.check(spec) {
             return self.failed(error);

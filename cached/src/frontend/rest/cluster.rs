@@ -81,6 +81,7 @@ fn group_json(group: &GroupRecord) -> Value {
         "max_bytes": group.max_bytes,
         "default_ttl_ms": group.default_ttl_ms,
         "policy": group.policy.to_string(),
+        "resp_db": group.resp_db,
     })
 }
 
@@ -92,6 +93,7 @@ struct NewGroup {
     default_ttl_ms: Option<u64>,
     #[serde(default)]
     policy: Policy,
+    resp_db: Option<u32>,
 }
 
 /// `PUT /v1/groups/{group}`: creates a group. The same again is no conflict.
@@ -113,13 +115,14 @@ pub(super) async fn create_group(
         max_bytes,
         default_ttl_ms,
         policy,
+        resp_db,
     } = new;
     let record = GroupRecord {
         name,
         max_bytes,
         default_ttl_ms,
         policy,
-        resp_db: None,
+        resp_db,
     };
     Ok(json(&group_json(
         &parts.operator.create_group(record, BY).await?,

@@ -2,12 +2,12 @@
 
 mod activity;
 mod connection;
-mod http;
 mod io;
 mod listener;
 mod roster;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::counters::Counters;
 use crate::tasks::Tasks;
 use activity::Patience;
 use connection::Connections;
-use http::Http;
 use roster::Roster;
+use web::Http;
 
 pub(in crate::frontend) use activity::Activity;
 pub(in crate::frontend) use connection::Opened;
@@ -77,7 +77,9 @@ pub struct ServerParts {
 }
 
 /// What is spoken on the connections of a listener.
-pub(in crate::frontend) trait Speak: std::fmt::Debug + Send + Sync + 'static {
+pub(in crate::frontend) trait Speak:
+    std::fmt::Debug + Send + Sync + 'static
+{
     /// Answers on one connection until it ends. It ends soon after the watcher or the
     /// stop says so; dropping the future cuts the connection off.
     fn speak<I>(&self, stream: I, opened: Opened) -> impl Future<Output = ()> + Send

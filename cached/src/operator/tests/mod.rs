@@ -234,6 +234,24 @@ async fn a_long_flush_lets_others_run_and_owns_up_when_the_fence_falls_meanwhile
 }
 
 #[tokio::test]
+async fn a_number_is_one_groups() {
+    let world = World::new();
+    let numbered = |name: &str| GroupRecord {
+        resp_db: Some(3),
+        ..group(name)
+    };
+    world.publish(|view| {
+        let first = numbered("first");
+        view.groups.insert(first.name.clone(), first);
+    });
+    let create = async |name| world.operator.create_group(numbered(name), "alice").await;
+    assert_eq!(create("first").await, Ok(numbered("first")));
+    let failure = create("second").await.unwrap_err();
+    assert_eq!(failure.code, FailureCode::Conflict);
+    assert_eq!(failure.message, "database 3 is group first already");
+}
+
+#[tokio::test]
 async fn a_groups_settings_are_checked_before_the_registry_is_asked() {
     let world = World::new();
     let good = GroupRecord {
@@ -268,6 +286,20 @@ async fn a_groups_settings_are_checked_before_the_registry_is_asked() {
                 ..good.clone()
             },
             "default_ttl_ms",
+        ),
+        (
+            GroupRecord {
+                resp_db: Some(0),
+                ..good.clone()
+            },
+            "resp_db",
+        ),
+        (
+            GroupRecord {
+                resp_db: Some(1025),
+                ..good.clone()
+            },
+            "resp_db",
         ),
     ];
     for (group, field) in bad {

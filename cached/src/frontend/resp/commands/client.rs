@@ -21,14 +21,50 @@ pub(super) const COMMANDS: &[CommandSpec] = &[CommandSpec::keyless(
 )];
 
 const SUBCOMMANDS: &[CommandSpec] = &[
-    sub("getname", 2, "2.6.9", "Returns the connection's name.", getname),
+    sub(
+        "getname",
+        2,
+        "2.6.9",
+        "Returns the connection's name.",
+        getname,
+    ),
     sub("id", 2, "5.0.0", "Returns the connection's number.", id),
-    sub("info", 2, "6.2.0", "Returns the connection's line of the list.", info),
+    sub(
+        "info",
+        2,
+        "6.2.0",
+        "Returns the connection's line of the list.",
+        info,
+    ),
     sub("list", -2, "2.4.0", "Lists open connections.", list),
-    sub("no-evict", 3, "7.0.0", "Changes nothing: connections are not evicted.", on_or_off),
-    sub("no-touch", 3, "7.2.0", "Changes nothing: reads always count as a use.", on_or_off),
-    sub("reply", 3, "3.2.0", "Says whether replies are wanted.", reply),
-    sub("setinfo", 4, "7.2.0", "Names the client's library or its version.", setinfo),
+    sub(
+        "no-evict",
+        3,
+        "7.0.0",
+        "Changes nothing: connections are not evicted.",
+        on_or_off,
+    ),
+    sub(
+        "no-touch",
+        3,
+        "7.2.0",
+        "Changes nothing: reads always count as a use.",
+        on_or_off,
+    ),
+    sub(
+        "reply",
+        3,
+        "3.2.0",
+        "Says whether replies are wanted.",
+        reply,
+    ),
+    sub(
+        "setinfo",
+        4,
+        "7.2.0",
+        "Names the client's library or its version.",
+        setinfo,
+    ),
     sub("setname", 3, "2.6.9", "Names the connection.", setname),
 ];
 
@@ -89,7 +125,9 @@ fn setinfo(session: &mut Session, args: &Args<'_>) -> Result<Reply, ErrorReply> 
         session.client.said.lock().library_version = version;
     } else {
         let option = text(args, 2);
-        return Err(ErrorReply::new(format!("ERR Unrecognized option '{option}'")));
+        return Err(ErrorReply::new(format!(
+            "ERR Unrecognized option '{option}'"
+        )));
     }
     Ok(Reply::OK)
 }

@@ -25,15 +25,39 @@ pub(super) const COMMANDS: &[CommandSpec] = &[CommandSpec::keyless(
 )];
 
 const SUBCOMMANDS: &[CommandSpec] = &[
-    sub("countkeysinslot", 3, "3.0.0", "Counts the keys in a slot of this node.", count_keys),
-    sub("getkeysinslot", 4, "3.0.0", "Lists keys in a slot of this node.", get_keys),
+    sub(
+        "countkeysinslot",
+        3,
+        "3.0.0",
+        "Counts the keys in a slot of this node.",
+        count_keys,
+    ),
+    sub(
+        "getkeysinslot",
+        4,
+        "3.0.0",
+        "Lists keys in a slot of this node.",
+        get_keys,
+    ),
     sub("info", 2, "3.0.0", "Says how the cluster is.", info),
     sub("keyslot", 3, "3.0.0", "Returns a key's slot.", keyslot),
-    sub("links", 2, "7.0.0", "Lists nothing: nodes speak another protocol.", links),
+    sub(
+        "links",
+        2,
+        "7.0.0",
+        "Lists nothing: nodes speak another protocol.",
+        links,
+    ),
     sub("myid", 2, "3.0.0", "Returns this node's id.", myid),
     sub("nodes", 2, "3.0.0", "Lists the nodes as text.", list_nodes),
     sub("shards", 2, "7.0.0", "Lists slots and their nodes.", shards),
-    sub("slots", 2, "3.0.0", "Lists slots and their nodes, as older clients ask.", slots),
+    sub(
+        "slots",
+        2,
+        "3.0.0",
+        "Lists slots and their nodes, as older clients ask.",
+        slots,
+    ),
 ];
 
 const fn sub(
@@ -76,12 +100,17 @@ fn slots(session: &mut Session, _: &Args<'_>) -> Result<Reply, ErrorReply> {
                 Reply::text(id),
                 Reply::Array(Vec::new()),
             ]);
-            let (from, to) = (Reply::Integer((*first).into()), Reply::Integer((*last).into()));
+            let (from, to) = (
+                Reply::Integer((*first).into()),
+                Reply::Integer((*last).into()),
+            );
             ranges.push((*first, Reply::Array(vec![from, to, place])));
         }
     }
     ranges.sort_by_key(|(first, _)| *first);
-    Ok(Reply::Array(ranges.into_iter().map(|(_, range)| range).collect()))
+    Ok(Reply::Array(
+        ranges.into_iter().map(|(_, range)| range).collect(),
+    ))
 }
 
 fn shards(session: &mut Session, _: &Args<'_>) -> Result<Reply, ErrorReply> {
@@ -109,7 +138,9 @@ fn shards(session: &mut Session, _: &Args<'_>) -> Result<Reply, ErrorReply> {
             (Reply::fixed("nodes"), Reply::Array(vec![told])),
         ]))
     };
-    Ok(Reply::Array(map(session).iter().filter_map(shard).collect()))
+    Ok(Reply::Array(
+        map(session).iter().filter_map(shard).collect(),
+    ))
 }
 
 fn list_nodes(session: &mut Session, _: &Args<'_>) -> Result<Reply, ErrorReply> {
@@ -126,7 +157,11 @@ fn info(session: &mut Session, _: &Args<'_>) -> Result<Reply, ErrorReply> {
     };
     let assigned: u64 = nodes.iter().map(count).sum();
     let alive: u64 = nodes.iter().filter(|node| node.alive).map(count).sum();
-    let state = if alive == u64::from(SLOTS) { "ok" } else { "fail" };
+    let state = if alive == u64::from(SLOTS) {
+        "ok"
+    } else {
+        "fail"
+    };
     let size = nodes.iter().filter(|node| !node.slots.is_empty()).count();
     let epoch = nodes.iter().map(|node| node.epoch).max().unwrap_or(0);
     let own = nodes.iter().find(|node| node.me).map_or(0, |me| me.epoch);

@@ -24,9 +24,10 @@ pub(super) struct Node {
 /// incarnation of this process.
 pub(super) fn nodes(topology: &TopologyResponse, me: (&str, &str)) -> Vec<Node> {
     let node = |member: &Member| {
-        let own = topology.ranges.iter().filter(|range| {
-            range.owner == member.name && range.incarnation == member.incarnation
-        });
+        let own = topology
+            .ranges
+            .iter()
+            .filter(|range| range.owner == member.name && range.incarnation == member.incarnation);
         let slot = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
         let mut slots: Vec<(u16, u16)> = Vec::new();
         let mut epoch = 0;

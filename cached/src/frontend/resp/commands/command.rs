@@ -22,11 +22,29 @@ pub(super) const COMMANDS: &[CommandSpec] = &[CommandSpec::keyless(
 )];
 
 const SUBCOMMANDS: &[CommandSpec] = &[
-    sub("count", 2, "2.8.13", "Returns how many commands there are.", count),
+    sub(
+        "count",
+        2,
+        "2.8.13",
+        "Returns how many commands there are.",
+        count,
+    ),
     sub("docs", -2, "7.0.0", "Returns what commands are for.", docs),
-    sub("getkeys", -3, "2.8.13", "Returns the keys of a command.", getkeys),
+    sub(
+        "getkeys",
+        -3,
+        "2.8.13",
+        "Returns the keys of a command.",
+        getkeys,
+    ),
     sub("info", -2, "2.8.13", "Describes some commands.", info),
-    sub("list", -2, "7.0.0", "Returns the names of the commands.", list),
+    sub(
+        "list",
+        -2,
+        "7.0.0",
+        "Returns the names of the commands.",
+        list,
+    ),
 ];
 
 const fn sub(
@@ -95,7 +113,9 @@ fn describe(spec: &CommandSpec) -> Reply {
 }
 
 fn describe_as(name: String, spec: &CommandSpec) -> Reply {
-    let flags = Flags::NAMES.iter().filter(|(flag, _)| spec.flags.has(*flag));
+    let flags = Flags::NAMES
+        .iter()
+        .filter(|(flag, _)| spec.flags.has(*flag));
     let subcommands = subcommands(spec)
         .iter()
         .map(|sub| describe_as(format!("{name}|{}", sub.name), sub))
@@ -103,7 +123,11 @@ fn describe_as(name: String, spec: &CommandSpec) -> Reply {
     Reply::Array(vec![
         Reply::text(name.clone()),
         Reply::Integer(spec.arity.into()),
-        Reply::Set(flags.map(|(_, name)| Reply::Simple((*name).into())).collect()),
+        Reply::Set(
+            flags
+                .map(|(_, name)| Reply::Simple((*name).into()))
+                .collect(),
+        ),
         Reply::Integer(spec.first_key.into()),
         Reply::Integer(spec.last_key.into()),
         Reply::Integer(spec.step.into()),

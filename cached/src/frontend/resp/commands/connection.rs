@@ -16,16 +16,65 @@ const OPEN: Flags = LIGHT.and(Flags::NO_AUTH);
 
 /// The commands of this file.
 pub(super) const COMMANDS: &[CommandSpec] = &[
-    session("ping", -1, LIGHT, "1.0.0", "Returns PONG, or what it is given.", ping),
+    session(
+        "ping",
+        -1,
+        LIGHT,
+        "1.0.0",
+        "Returns PONG, or what it is given.",
+        ping,
+    ),
     session("echo", 2, LIGHT, "1.0.0", "Returns what it is given.", echo),
     session("quit", -1, OPEN, "1.0.0", "Closes the connection.", quit),
-    session("reset", 1, OPEN, "6.2.0", "Makes the connection as it began.", reset),
-    session("select", 2, LIGHT, "1.0.0", "Changes the database: a group.", select),
+    session(
+        "reset",
+        1,
+        OPEN,
+        "6.2.0",
+        "Makes the connection as it began.",
+        reset,
+    ),
+    session(
+        "select",
+        2,
+        LIGHT,
+        "1.0.0",
+        "Changes the database: a group.",
+        select,
+    ),
     session("auth", -2, OPEN, "1.0.0", "Shows a token.", auth),
-    session("hello", -1, OPEN, "6.0.0", "Changes the protocol, and shows a token.", hello),
-    session("readonly", 1, LIGHT, "3.0.0", "Changes nothing: there are no replicas.", nothing),
-    session("readwrite", 1, LIGHT, "3.0.0", "Changes nothing: there are no replicas.", nothing),
-    session("asking", 1, LIGHT, "3.0.0", "Changes nothing: nobody is told ASK.", nothing),
+    session(
+        "hello",
+        -1,
+        OPEN,
+        "6.0.0",
+        "Changes the protocol, and shows a token.",
+        hello,
+    ),
+    session(
+        "readonly",
+        1,
+        LIGHT,
+        "3.0.0",
+        "Changes nothing: there are no replicas.",
+        nothing,
+    ),
+    session(
+        "readwrite",
+        1,
+        LIGHT,
+        "3.0.0",
+        "Changes nothing: there are no replicas.",
+        nothing,
+    ),
+    session(
+        "asking",
+        1,
+        LIGHT,
+        "3.0.0",
+        "Changes nothing: nobody is told ASK.",
+        nothing,
+    ),
 ];
 
 const fn session(
@@ -70,7 +119,9 @@ fn nothing(_: &mut Session, _: &Args<'_>) -> Result<Reply, ErrorReply> {
 fn select(session: &mut Session, args: &Args<'_>) -> Result<Reply, ErrorReply> {
     let database: i64 = number(args, 1)?;
     if session.parts.side == Side::Cluster && database != 0 {
-        return Err(ErrorReply::fixed("ERR SELECT is not allowed in cluster mode"));
+        return Err(ErrorReply::fixed(
+            "ERR SELECT is not allowed in cluster mode",
+        ));
     }
     let frontends = &session.parts.frontends;
     let group = if database == 0 {
@@ -149,7 +200,10 @@ fn greeting(session: &Session) -> Reply {
     Reply::Map(vec![
         (Reply::fixed("server"), Reply::fixed("redis")),
         (Reply::fixed("version"), Reply::fixed(REDIS_VERSION)),
-        (Reply::fixed("proto"), Reply::Integer(session.version.number())),
+        (
+            Reply::fixed("proto"),
+            Reply::Integer(session.version.number()),
+        ),
         (Reply::fixed("id"), Reply::Integer(id)),
         (Reply::fixed("mode"), Reply::fixed(mode)),
         (Reply::fixed("role"), Reply::fixed("master")),

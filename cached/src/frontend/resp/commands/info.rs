@@ -39,7 +39,9 @@ const SECTIONS: [Section; 7] = [
     ("clients", clients),
     ("memory", memory),
     ("stats", stats),
-    ("replication", |_| "role:master\r\nconnected_slaves:0\r\n".to_owned()),
+    ("replication", |_| {
+        "role:master\r\nconnected_slaves:0\r\n".to_owned()
+    }),
     ("cluster", cluster),
     ("keyspace", keyspace),
 ];

@@ -24,12 +24,54 @@ const BY: &str = "resp";
 
 /// The commands of this file.
 pub(super) const COMMANDS: &[CommandSpec] = &[
-    ask("dbsize", 1, Flags::READONLY.and(Flags::FAST), "server", "Counts the keys.", dbsize),
-    ask("flushall", -1, FLUSH, "server", "Removes all keys of all databases.", flushall),
-    ask("flushdb", -1, FLUSH, "server", "Removes all keys of the database.", flushdb),
-    ask("keys", 2, Flags::READONLY, "generic", "Lists the keys that match.", keys),
-    ask("randomkey", 1, Flags::READONLY, "generic", "Returns some key.", randomkey),
-    ask("scan", -2, Flags::READONLY, "generic", "Lists keys, some at a time.", scan),
+    ask(
+        "dbsize",
+        1,
+        Flags::READONLY.and(Flags::FAST),
+        "server",
+        "Counts the keys.",
+        dbsize,
+    ),
+    ask(
+        "flushall",
+        -1,
+        FLUSH,
+        "server",
+        "Removes all keys of all databases.",
+        flushall,
+    ),
+    ask(
+        "flushdb",
+        -1,
+        FLUSH,
+        "server",
+        "Removes all keys of the database.",
+        flushdb,
+    ),
+    ask(
+        "keys",
+        2,
+        Flags::READONLY,
+        "generic",
+        "Lists the keys that match.",
+        keys,
+    ),
+    ask(
+        "randomkey",
+        1,
+        Flags::READONLY,
+        "generic",
+        "Returns some key.",
+        randomkey,
+    ),
+    ask(
+        "scan",
+        -2,
+        Flags::READONLY,
+        "generic",
+        "Lists keys, some at a time.",
+        scan,
+    ),
 ];
 
 const FLUSH: Flags = Flags::WRITE.and(Flags::ADMIN);
@@ -42,7 +84,15 @@ const fn ask(
     summary: &'static str,
     answer: AskOthers,
 ) -> CommandSpec {
-    CommandSpec::keyless(name, arity, flags, group, "1.0.0", summary, Handler::Ask(answer))
+    CommandSpec::keyless(
+        name,
+        arity,
+        flags,
+        group,
+        "1.0.0",
+        summary,
+        Handler::Ask(answer),
+    )
 }
 
 type Asked = Result<BoxFuture<'static, Reply>, ErrorReply>;
@@ -102,7 +152,10 @@ fn dbsize(session: &Session, _: &Args<'_>) -> Asked {
     let scope = Scope::of(session);
     Ok(async move {
         let operator = &scope.frontends.operator;
-        match operator.count_keys(&scope.group, scope.side == Side::Cluster).await {
+        match operator
+            .count_keys(&scope.group, scope.side == Side::Cluster)
+            .await
+        {
             Ok(keys) => Reply::Integer(i64::try_from(keys).unwrap_or(i64::MAX)),
             Err(failure) => failed(&failure),
         }

@@ -54,7 +54,7 @@ fn spell(command: &Words) -> Vec<u8> {
 
 #[test]
 fn commands_are_told_apart() {
-    let cases: [(&[u8], &[&[&str]]); 8] = [
+    let cases: [(&[u8], &[&[&str]]); 9] = [
         (b"*1\r\n$4\r\nPING\r\n", &[&["PING"]]),
         (b"*0\r\n*-1\r\n\r\n\n*1\r\n$0\r\n\r\n", &[&[""]]),
         (b"PING\r\nping\n", &[&["PING"], &["ping"]]),
@@ -69,6 +69,7 @@ fn commands_are_told_apart() {
         ),
         (b"*2\r\n$3\r\nGET\r\n", &[]),
         (b"PING", &[]),
+        (b"a b\0c d\r\n\0\r\nx\n", &[&["a", "b"], &["x"]]),
     ];
     for (bytes, expected) in cases {
         let (commands, error) = feed(&[bytes], false);
@@ -112,7 +113,12 @@ fn what_is_no_command_is_refused_in_rediss_words() {
     for (bytes, expected) in cases {
         let (_, error) = feed(&[bytes], false);
         let expected = format!("ERR Protocol error: {expected}");
-        assert_eq!(error, Some(expected), "{:.40}", bytes.escape_ascii().to_string());
+        assert_eq!(
+            error,
+            Some(expected),
+            "{:.40}",
+            bytes.escape_ascii().to_string()
+        );
     }
 }
 
