@@ -124,6 +124,7 @@ mod tests {
     use cached_proto::failure::Failure;
     use cached_proto::operation::{Condition, Route};
     use cached_proto::types::Key;
+    use cached_proto::update::{Change, Returns, Update};
 
     use super::*;
     use crate::backoff::Backoff;
@@ -168,6 +169,21 @@ mod tests {
             let lengths: Vec<usize> = requests.iter().map(|it| it.operations.len()).collect();
             assert_eq!(lengths, expected, "{sizes:?}");
         }
+    }
+
+    #[test]
+    fn an_update_that_answers_a_value_travels_alone() {
+        let mut all: Vec<Sent> = [1, 1, 1, 1].map(sent).into();
+        let update = Update {
+            change: Change::Remove,
+            returns: Returns::Previous,
+            ..Update::default()
+        };
+        let key = Key::new("k").unwrap();
+        all[1].pending.operation = Operation::Update { key, update };
+        let requests = Chunk::largest(usize::MAX).requests(&GroupName::new("g").unwrap(), &all);
+        let lengths: Vec<usize> = requests.iter().map(|it| it.operations.len()).collect();
+        assert_eq!(lengths, [1, 1, 2]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ const WRITER: &str = "writer-writer-writer";
 const ADMIN: &str = "admin-admin-admin-";
 
 /// Every call and the least token that opens it. Reflection and health need none.
-const CALLS: [(&str, &str); 33] = [
+const CALLS: [(&str, &str); 34] = [
     ("/cached.cache.v1.Cache/Get", READER),
     ("/cached.cache.v1.Cache/BatchGet", READER),
     ("/cached.cache.v1.Cache/Pipeline", READER),
@@ -47,6 +47,7 @@ const CALLS: [(&str, &str); 33] = [
     ("/cached.peer.v1.Peer/Stats", ADMIN),
     ("/cached.peer.v1.Peer/Blacklist", ADMIN),
     ("/cached.peer.v1.Peer/Flush", ADMIN),
+    ("/cached.peer.v1.Peer/Keys", ADMIN),
     ("/cached.peer.v1.Peer/Move", ADMIN),
     ("/cached.peer.v1.Peer/Moves", ADMIN),
 ];

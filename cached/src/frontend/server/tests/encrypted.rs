@@ -159,10 +159,10 @@ async fn http2_is_negotiated() {
         .await
         .unwrap();
     Tasks::new().spawn("client", |_| async move { connection.await.ok() });
-    let request = ::http::Request::get("https://localhost/certificate");
+    let request = http::Request::get("https://localhost/certificate");
     let request = request.body(axum::body::Body::empty()).unwrap();
     let answer = sender.send_request(request).await.unwrap();
-    assert_eq!(answer.version(), ::http::Version::HTTP_2);
+    assert_eq!(answer.version(), http::Version::HTTP_2);
     assert_eq!(answer.status(), 200);
 }
 
