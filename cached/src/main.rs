@@ -88,6 +88,7 @@ async fn run(config: Config, cli: Cli) -> anyhow::Result<Stopped> {
     let reread = Reread::new(move || read(&cli, &cli.raw).map(|(config, _)| config));
     let surroundings = Surroundings {
         reread: Some(reread),
+        owns_process: true,
         ..Surroundings::default()
     };
     let daemon = Daemon::start(config, surroundings).await?;

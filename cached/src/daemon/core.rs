@@ -10,7 +10,7 @@ use rand::Rng;
 
 use super::reload::{Reloadable, Reread};
 use super::security::Guard;
-use super::{StartupError, settings, signals};
+use super::{StartupError, resident, settings, signals};
 use crate::blacklist::Breakers;
 use crate::clock::Clock;
 use crate::cluster::view::ViewCell;
@@ -255,6 +255,13 @@ impl Core {
             sweeper::run(store.clone(), clock.clone(), stop)
         });
         tasks.spawn("blacklist", |stop| breakers.clone().sweep_until(stop));
+    }
+
+    /// Keeps the process within the store's bound.
+    pub(super) fn bound_process(&self) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        self.tasks
+            .spawn("memory", |stop| resident::watch(store, clock, stop));
     }
 
     /// Reads settings, tokens and certificates again whenever a signal says so.

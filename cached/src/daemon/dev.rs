@@ -79,7 +79,7 @@ impl Dev {
         let surroundings = Surroundings {
             clock,
             embedded: Some(registry),
-            reread: None,
+            ..Surroundings::default()
         };
         let mut nodes = Vec::new();
         for number in 0..count {

@@ -4,6 +4,7 @@
 mod core;
 pub mod dev;
 mod reload;
+mod resident;
 mod resp;
 mod security;
 mod settings;
@@ -72,6 +73,8 @@ pub struct Surroundings {
     pub embedded: Option<EmbeddedRegistry>,
     /// How to read the settings again on SIGHUP; `None`: they stay.
     pub reread: Option<Reread>,
+    /// The process is this one node and nothing else, so `--memory` bounds all of it.
+    pub owns_process: bool,
 }
 
 /// What joins a process to others in place of the system's network: a simulation
@@ -102,6 +105,7 @@ impl Default for Surroundings {
             clock: Clock::system(),
             embedded: None,
             reread: None,
+            owns_process: false,
         }
     }
 }
@@ -167,6 +171,7 @@ impl Daemon {
             clock,
             embedded,
             reread,
+            owns_process,
         } = surroundings;
         let guard = Guard::load(&config).await?;
         let listener = listen(&config).await?;
@@ -184,6 +189,9 @@ impl Daemon {
         let (daemon, core) = Self::assemble(config, guard, network, clock, tasks).await?;
         core.start_loops(&daemon.cluster);
         core.reload_when_told(reread);
+        if owns_process {
+            core.bound_process();
+        }
         Ok(daemon)
     }
 

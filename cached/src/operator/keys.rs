@@ -22,16 +22,23 @@ const PAGE_ENTRIES_MAX: usize = 10_000;
 const RETRIES: u32 = 20;
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// Bits of a cursor's position that are not told: it is rounded down, so that the few
+/// entries between are listed twice.
+const ROUNDED_BITS: u32 = u64::BITS - BELOW_BITS;
+
 fn position_of(cursor: KeyCursor) -> u64 {
-    (cursor.container.0 & CONTAINER_MASK) << BELOW_BITS | u64::from(cursor.below)
+    (cursor.container.0 & CONTAINER_MASK) << BELOW_BITS | cursor.position >> ROUNDED_BITS
 }
 
 /// The cursor of a position in a container; `None`, its start, if the position is one of
 /// a container before.
-fn cursor_of(position: u64, container: ContainerId) -> Option<KeyCursor> {
-    let below = (position & u64::from(u32::MAX)) as u32;
-    let same = position >> BELOW_BITS == container.0 & CONTAINER_MASK;
-    (position != 0 && same).then_some(KeyCursor { container, below })
+fn cursor_of(told: u64, container: ContainerId) -> Option<KeyCursor> {
+    let position = told << ROUNDED_BITS;
+    let same = told >> BELOW_BITS == container.0 & CONTAINER_MASK;
+    (told != 0 && same).then_some(KeyCursor {
+        container,
+        position,
+    })
 }
 
 /// Which slots a listing goes through.
@@ -175,11 +182,20 @@ impl Operator {
     ) -> Option<u64> {
         let store = &self.parts.store;
         let container = store.slot(from.slot)?.container;
-        let cursor = cursor_of(from.position, container);
-        let page = store.keys(from.slot, cursor, count);
-        let own = page.keys.into_iter().filter(|(other, _)| *other == group);
-        keys.extend(own.map(|(_, key)| key));
-        page.next.map(position_of)
+        let start = cursor_of(from.position, container);
+        let rounded =
+            |cursor: Option<KeyCursor>| cursor.map_or(0, |it| it.position >> ROUNDED_BITS);
+        let mut cursor = start;
+        loop {
+            let page = store.keys(from.slot, cursor, count);
+            let own = page.keys.into_iter().filter(|(other, _)| *other == group);
+            keys.extend(own.map(|(_, key)| key));
+            cursor = Some(page.next?);
+            // What is told must be further than what was asked.
+            if rounded(cursor) > rounded(start) {
+                return cursor.map(position_of);
+            }
+        }
     }
 
     /// Up to `count` keys of one slot that is served here.

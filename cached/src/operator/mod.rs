@@ -30,6 +30,7 @@ pub use crate::cluster::operations::{ApplyOptions, Control};
 pub use crate::peers::keys::{KeysPage, KeysPlace};
 pub use membership::{ChangeFuture, Membership};
 pub use operations::OperationWatch;
+pub(crate) use process::resident_bytes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What the kernel says of this process: memory and processor time.
 
 /// Resident memory in bytes; 0 where the kernel does not say (no /proc).
-pub(super) fn resident_bytes() -> u64 {
+pub(crate) fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     parse_resident(&status).unwrap_or(0)
 }

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicU64,
-    limit: AtomicU64,
+    configured: AtomicU64,
+    /// What else takes memory within the bound.
+    overhead: AtomicU64,
 }
 
 impl Budget {
@@ -19,7 +21,8 @@ impl Budget {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             used: AtomicU64::new(0),
-            limit: AtomicU64::new(limit),
+            configured: AtomicU64::new(limit),
+            overhead: AtomicU64::new(0),
         }
     }
 
@@ -46,14 +49,31 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The bound; `u64::MAX` is none.
+    /// The bound on what is taken into use; `u64::MAX` is none. Half of what was configured
+    /// is left, whatever else takes memory.
     pub(crate) fn limit(&self) -> u64 {
-        self.limit.load(Ordering::Relaxed)
+        let configured = self.configured();
+        configured - self.overhead().min(configured / 2)
     }
 
-    /// Changes the bound.
+    /// The bound on everything.
+    pub(crate) fn configured(&self) -> u64 {
+        self.configured.load(Ordering::Relaxed)
+    }
+
+    /// Changes the bound on everything.
     pub(crate) fn set_limit(&self, limit: u64) {
-        self.limit.store(limit, Ordering::Relaxed);
+        self.configured.store(limit, Ordering::Relaxed);
+    }
+
+    /// What else takes memory within the bound.
+    pub(crate) fn overhead(&self) -> u64 {
+        self.overhead.load(Ordering::Relaxed)
+    }
+
+    /// Changes what else takes memory.
+    pub(crate) fn set_overhead(&self, bytes: u64) {
+        self.overhead.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether room has to be made.

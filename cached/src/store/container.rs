@@ -1,14 +1,13 @@
-//! The table of one slot: which entries it holds, by key and in a listable order, what
-//! they sum up to, and what may be done with it now. Pure; the entries themselves are
-//! the shard's.
+//! One slot: which entries it holds, what they sum up to, and what may be done with it
+//! now. Pure; the entries themselves are the shard's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cached_proto::types::{Epoch, Slot, Version};
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::table::Table;
 use super::{ContainerId, GroupId, MoveLog, SlotInfo, SlotSum};
 use crate::clock::WallMs;
 
@@ -30,6 +29,8 @@ pub(crate) enum State {
 pub(crate) struct Staging {
     /// Keys (by their hash) that were removed, and up to which version.
     pub(crate) removed: BTreeMap<u64, u64>,
+    /// Bytes that they take of the node's memory.
+    pub(crate) removed_bytes: u64,
     /// Keys and bytes of each group, which are not counted as the group's yet.
     pub(crate) groups: BTreeMap<GroupId, (u64, u64)>,
     /// Of the newest use.
@@ -61,14 +62,14 @@ pub(crate) struct Container {
     pub(crate) bytes: u64,
     /// Sum of its entries' fingerprints.
     pub(crate) digest: u64,
-    /// Entries that eviction, flush or sweep met while it was sealed, and took out of
-    /// their order or due queue so as not to meet them again.
-    pub(crate) aside: Vec<u32>,
-    /// Places below this one may hold entries that stand in no order or due queue.
-    pub(crate) unsettled: usize,
-    table: HashTable<u32>,
-    /// The same entries in an order that changes little: see [`Container::remove`].
-    members: Vec<u32>,
+    /// Hashes of entries that eviction, flush or sweep met while it was sealed, and took
+    /// out of their order or due queue so as not to meet them again.
+    pub(crate) aside: Vec<u64>,
+    /// From this position on there may be entries that stand in no order or due queue;
+    /// in a closed container, entries that are not freed yet.
+    pub(crate) unsettled: u64,
+    /// Its entries, by the hash of group and key.
+    pub(crate) table: Table,
 }
 
 impl Container {
@@ -89,8 +90,7 @@ impl Container {
             digest: 0,
             aside: Vec::new(),
             unsettled: 0,
-            table: HashTable::new(),
-            members: Vec::new(),
+            table: Table::default(),
         }
     }
 
@@ -121,7 +121,7 @@ impl Container {
     /// What it holds.
     pub(crate) fn sum(&self, wall: WallMs) -> SlotSum {
         SlotSum {
-            keys: self.members.len() as u64,
+            keys: self.table.len() as u64,
             digest: self.digest,
             wall,
         }
@@ -139,52 +139,6 @@ impl Container {
             keys: self.keys,
             bytes: self.bytes,
         }
-    }
-
-    /// The entry with this hash that is the one.
-    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        self.table.find(hash, |index| is_it(*index)).copied()
-    }
-
-    /// Takes an entry in; answers its place in the list.
-    pub(crate) fn insert(&mut self, hash: u64, index: u32, hash_of: impl Fn(u32) -> u64) -> u32 {
-        self.table
-            .insert_unique(hash, index, |other| hash_of(*other));
-        self.members.push(index);
-        self.members.len() as u32 - 1
-    }
-
-    /// Takes an entry out; answers which entry stands at its place in the list now.
-    /// That was the last one: entries only ever move towards the front, so a
-    /// listing from the back meets each at least once.
-    pub(crate) fn remove(&mut self, hash: u64, index: u32, member: u32) -> Option<u32> {
-        if let Ok(found) = self.table.find_entry(hash, |other| *other == index) {
-            found.remove();
-        }
-        self.members.swap_remove(member as usize);
-        self.members.get(member as usize).copied()
-    }
-
-    /// How many entries, with notes of absence.
-    pub(crate) fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// The last entry of the list.
-    pub(crate) fn last(&self) -> Option<u32> {
-        self.members.last().copied()
-    }
-
-    /// The entry at a place.
-    pub(crate) fn at(&self, place: usize) -> Option<u32> {
-        self.members.get(place).copied()
-    }
-
-    /// Up to `count` entries below a place, from the back, and the place to go on.
-    pub(crate) fn below(&self, place: usize, count: usize) -> (impl Iterator<Item = u32>, usize) {
-        let end = place.min(self.members.len());
-        let start = end.saturating_sub(count);
-        (self.members[start..end].iter().rev().copied(), start)
     }
 }
 

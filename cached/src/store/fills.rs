@@ -97,6 +97,13 @@ impl FillTable {
         self.tokens.len()
     }
 
+    /// Bytes that they take: about this.
+    pub(crate) fn bytes(&self) -> u64 {
+        // In two trees, of which a node is two thirds full.
+        let token = size_of::<(FillKey, Token)>() + size_of::<(u64, FillKey)>();
+        (self.len() * token * 3 / 2) as u64
+    }
+
     fn retain(&mut self, keep: impl Fn(&FillKey, &Token) -> bool) {
         let by_age = &mut self.by_age;
         self.tokens.retain(|key, token| {

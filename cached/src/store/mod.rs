@@ -4,34 +4,40 @@
 //! ```text
 //! Store ── groups: name → number, bound, bytes in use
 //!   └─ Mutex<Shard> × n       the slots whose lowest bits are its number
-//!        ├─ slab of entries
+//!        ├─ entries: packed in an arena; large values beside it
 //!        ├─ container per slot: key → entry, listable, dropped by identity;
 //!        │  others are being filled by another node, or emptied
 //!        ├─ order of eviction per group
 //!        ├─ due queue: which entries' time is over
 //!        └─ fill tokens
 //! ```
-//! Reading order: `types`, `entry`, `container`, `shard`, then this file; `moves` and
-//! `moving` for slots that change hands.
+//! Reading order: `types`, `entry`, `arena`, `table`, `container`, `shard`, then this
+//! file; `moves` and `moving` for slots that change hands.
 //!
 //! One lock is held at a time, for at most some thousand entries. Bounds hold over
 //! all shards: a writer evicts in its own shard, and turns to the others when that
 //! has nothing left to give. With one shard that is exact LRU.
 
+mod arena;
 mod budget;
 mod container;
 mod edit;
+mod entries;
 mod entry;
 mod eviction;
 mod expiry;
 mod fills;
 mod groups;
 mod long_double;
+mod memory;
 mod moves;
 mod moving;
+mod reading;
 mod relief;
 mod shard;
+mod shed;
 mod stats;
+mod table;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -52,8 +58,11 @@ use groups::Groups;
 use shard::{CHUNK, Scope, Shard, ShardConfig};
 
 pub use edit::Unfit;
+pub use memory::MemoryParts;
 pub use moves::{Change, MoveLog, SlotSum};
 pub use moving::{Applied, Purge, Scanned};
+pub use reading::{Hit, Read, Run};
+pub use shed::Shed;
 pub use stats::GroupCounters;
 pub use types::{
     ContainerId, Executed, Fill, FillToken, Filled, GroupId, GroupSettings, KeyCursor, KeyPage,
@@ -199,8 +208,9 @@ impl Store {
     /// nothing. A delete kills the key's fill token also where it finds nothing; its
     /// conditions other than `Always` and `IfVersion` hold as they do for a set.
     ///
-    /// The key is copied, the value is not: a value that is a slice of a larger
-    /// buffer keeps that buffer in memory, so callers hand in values of their own.
+    /// Key and value are copied; only a value of more than 512 KiB is not: one that is a
+    /// slice of a larger buffer keeps that buffer in memory, so callers hand in such
+    /// values as buffers of their own.
     pub fn execute(
         &self,
         slot: Slot,
@@ -249,7 +259,7 @@ impl Store {
         now: WallMs,
     ) -> Result<Option<Executed>, Refused> {
         let mut shard = self.shard(slot).lock();
-        shard.try_get(slot, group, key, metadata_only, now)
+        shard.try_get(slot, group, key.as_bytes(), metadata_only, now)
     }
 
     /// Counts a read that [`Store::try_get`] did not find.
@@ -260,7 +270,9 @@ impl Store {
     /// Whether a read would find an entry, or a remembered "not there". Counts and
     /// touches nothing.
     pub fn contains(&self, slot: Slot, group: GroupId, key: &Key, now: WallMs) -> bool {
-        self.shard(slot).lock().contains(slot, group, key, now)
+        self.shard(slot)
+            .lock()
+            .contains(slot, group, key.as_bytes(), now)
     }
 
     /// Announces a load of a key that was missed. A write, delete, eviction or
@@ -273,7 +285,9 @@ impl Store {
         key: &Key,
         until: WallMs,
     ) -> Result<FillToken, Refused> {
-        self.shard(slot).lock().begin_fill(slot, group, key, until)
+        self.shard(slot)
+            .lock()
+            .begin_fill(slot, group, key.as_bytes(), until)
     }
 
     /// Whether a token would still be taken by [`Store::fill`].
@@ -286,7 +300,7 @@ impl Store {
         now: WallMs,
     ) -> bool {
         let shard = self.shard(slot).lock();
-        shard.fill_alive(slot, group, key, token, now)
+        shard.fill_alive(slot, group, key.as_bytes(), token, now)
     }
 
     /// Stores what a load brought, if its token still lives. The token is used up. Where
@@ -302,7 +316,7 @@ impl Store {
         now: WallMs,
     ) -> Result<Filled, Refused> {
         let mut shard = self.shard(slot).lock();
-        let filled = shard.fill(slot, group, key, token, fill, now);
+        let filled = shard.fill(slot, group, key.as_bytes(), token, fill, now);
         self.settle(shard, slot, group);
         filled
     }
@@ -311,7 +325,7 @@ impl Store {
     pub fn abandon_fill(&self, slot: Slot, group: GroupId, key: &Key, token: FillToken) {
         self.shard(slot)
             .lock()
-            .abandon_fill(slot, group, key, token);
+            .abandon_fill(slot, group, key.as_bytes(), token);
     }
 
     /// Removes every entry and token of a group; answers how many entries, without
@@ -375,9 +389,9 @@ impl Store {
         self.node.used()
     }
 
-    /// The node's bound.
+    /// The node's bound, on entries and all else: see [`Store::set_overhead`].
     pub fn memory_bytes(&self) -> u64 {
-        self.node.limit()
+        self.node.configured()
     }
 
     /// Bytes that an entry with so long a key and value is counted with.
@@ -395,6 +409,10 @@ impl Store {
 
     fn next_container(&self) -> ContainerId {
         ContainerId(self.last_container.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn is_same_shard(&self, one: Slot, other: Slot) -> bool {
+        (one.index() ^ other.index()) & (self.shards.len() - 1) == 0
     }
 
     fn shard(&self, slot: Slot) -> &Mutex<Shard> {

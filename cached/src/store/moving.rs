@@ -5,13 +5,8 @@ use std::sync::Arc;
 
 use cached_proto::types::{Epoch, Slot};
 
-use super::shard::CHUNK;
 use super::{Change, ContainerId, KeyCursor, MoveLog, SlotInfo, SlotSum, Store};
 use crate::clock::WallMs;
-
-/// Rounds of [`Store::shed`]: each but the first is for what was written during the one
-/// before.
-const SHED_ROUNDS: usize = 8;
 
 /// A container that serves no more and is to be emptied.
 #[derive(Debug)]
@@ -81,55 +76,6 @@ impl Store {
     /// logged any more.
     pub fn end_move(&self, slot: Slot, container: ContainerId) {
         self.shard(slot).lock().end_move(slot, container);
-    }
-
-    /// Removes the least recently used entries of these slots until what is left is at most
-    /// `keep_bytes`; answers how many entries went, without notes of absence. They are in no
-    /// group's counters: the caller counts them. More may be left where writers are faster.
-    pub fn shed(&self, slots: &[(Slot, ContainerId)], keep_bytes: u64) -> u64 {
-        let mut keys = 0;
-        for _ in 0..SHED_ROUNDS {
-            let Some(stamp) = self.stamp_to_shed(slots, keep_bytes) else {
-                break;
-            };
-            for (slot, container) in slots {
-                let mut below = usize::MAX;
-                while below > 0 {
-                    let mut shard = self.shard(*slot).lock();
-                    let shed = shard.shed(*slot, *container, below, CHUNK, stamp);
-                    let (removed, rest) = shed.unwrap_or_default();
-                    keys += removed;
-                    below = rest;
-                }
-            }
-        }
-        keys
-    }
-
-    /// Last use of the last entry that has to go, so that the others fit.
-    fn stamp_to_shed(&self, slots: &[(Slot, ContainerId)], keep_bytes: u64) -> Option<u64> {
-        let mut ages = Vec::new();
-        for (slot, container) in slots {
-            let mut below = usize::MAX;
-            while below > 0 {
-                let shard = self.shard(*slot).lock();
-                let page = shard.ages(*slot, *container, below, CHUNK);
-                let (page, rest) = page.unwrap_or_default();
-                ages.extend(page);
-                below = rest;
-            }
-        }
-        ages.sort_unstable();
-        let mut bytes: u64 = ages.iter().map(|(_, bytes)| bytes).sum();
-        let mut last = None;
-        for (stamp, entry_bytes) in ages {
-            if bytes <= keep_bytes {
-                break;
-            }
-            bytes -= entry_bytes;
-            last = Some(stamp);
-        }
-        last
     }
 
     /// Stops serving a slot if its container serves under this epoch or an older one, without

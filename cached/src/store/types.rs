@@ -66,8 +66,9 @@ pub struct SlotInfo {
 pub struct KeyCursor {
     /// The container that is listed.
     pub container: ContainerId,
-    /// Places below this one are still to be listed.
-    pub below: u32,
+    /// Entries at this position or a later one are still to be listed. An entry's
+    /// position comes from its key's hash, so it is the same as long as the store lives.
+    pub position: u64,
 }
 
 /// Some keys of a container.

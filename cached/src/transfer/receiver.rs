@@ -403,7 +403,7 @@ fn overtaken() -> Refusal {
 /// dropped. What comes later counts from the first batch on: if it will not fit, every
 /// batch gives its coldest, instead of the last ones everything.
 fn reserve(store: &Store, offer: &Offer) -> Result<u64, Refusal> {
-    let free = || store.memory_bytes().saturating_sub(store.used_bytes());
+    let free = || store.free_bytes();
     if (!offer.shed || offer.bytes_planned <= free()) && store.reserve(offer.bytes) {
         return Ok(offer.bytes);
     }

@@ -127,7 +127,7 @@ impl Sender {
         let stream = stream.insert(self.open().await?);
         let bytes = offered.iter().map(|info| info.bytes).sum();
         let granted = self.offer(stream, &offered, bytes).await?;
-        self.make_room(&offered, bytes, granted)?;
+        self.make_room(&offered, bytes, granted).await?;
         self.begin(&offered)?;
         self.show("copying");
         self.copy(stream).await?;
@@ -204,7 +204,12 @@ impl Sender {
     }
 
     /// Drops the coldest entries if less was granted than is needed.
-    fn make_room(&mut self, slots: &[SlotInfo], bytes: u64, granted: u64) -> Result<(), Over> {
+    async fn make_room(
+        &mut self,
+        slots: &[SlotInfo],
+        bytes: u64,
+        granted: u64,
+    ) -> Result<(), Over> {
         if granted >= bytes {
             return Ok(());
         }
@@ -215,8 +220,12 @@ impl Sender {
             });
         }
         let containers: Vec<_> = slots.iter().map(|it| (it.slot, it.container)).collect();
-        self.shed = self.shared.parts.store.shed(&containers, granted);
-        self.shared.parts.counters.keys_shed.add(self.shed);
+        let parts = &self.shared.parts;
+        for removed in parts.store.shed_in_steps(&containers, granted) {
+            self.shed += removed;
+            tokio::task::yield_now().await;
+        }
+        parts.counters.keys_shed.add(self.shed);
         Ok(())
     }
 

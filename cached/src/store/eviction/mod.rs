@@ -1,49 +1,50 @@
 //! Which entry goes first when room is short. A policy keeps its order in links
-//! inside the entries, so that it allocates nothing.
+//! inside the entries, so that it allocates nothing. What the store asks of one is what
+//! [`Order`] answers: insert, touch, remove, oldest, and that an entry has another
+//! handle.
 
-mod lru;
+mod list;
 mod order;
 
-use lru::Lru;
+pub(crate) use list::List;
 pub(crate) use order::Order;
 
+use super::arena::NONE;
+use super::entry::STAMP_MAX;
 use crate::clock::WallMs;
 
-/// In place of a neighbour: there is none.
-const NONE: u32 = u32::MAX;
-
-/// In place of a strand's number: the entry is in no list.
-pub(crate) const UNLINKED: u16 = u16::MAX;
-
-/// In place of a strand's number: the entry is in the main list.
-const IN_MAIN: u16 = u16::MAX - 1;
-
-/// An entry's neighbours in its order of eviction.
+/// An entry's neighbours in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Links {
-    newer: u32,
-    older: u32,
+    pub(crate) newer: u32,
+    pub(crate) older: u32,
 }
 
-impl Default for Links {
-    fn default() -> Self {
-        Self {
-            newer: NONE,
-            older: NONE,
-        }
-    }
-}
-
-/// What a policy sees of the entries, by number.
+/// Entries, by handle, as a list sees them.
 pub(crate) trait Linked {
-    /// The links of one entry.
-    fn links(&mut self, index: u32) -> &mut Links;
+    /// The neighbours of one entry; what they are while it is in no list does not matter.
+    fn links(&self, entry: u32) -> Links;
 
-    /// In which list it is.
-    fn strand(&mut self, index: u32) -> &mut u16;
+    /// Changes one neighbour.
+    fn set_newer(&mut self, entry: u32, newer: u32);
+
+    /// Changes the other.
+    fn set_older(&mut self, entry: u32, older: u32);
+}
+
+/// Entries as an order sees them.
+pub(crate) trait Ordered: Linked {
+    /// Whether it is in an order.
+    fn is_linked(&self, entry: u32) -> bool;
+
+    /// Notes whether it is.
+    fn set_linked(&mut self, entry: u32, is_linked: bool);
 
     /// When it was last used.
-    fn stamp(&self, index: u32) -> u64;
+    fn stamp(&self, entry: u32) -> u64;
+
+    /// Notes a use.
+    fn set_stamp(&mut self, entry: u32, stamp: u64);
 }
 
 /// Gives out stamps of use, by which entries of different orders are compared.
@@ -57,14 +58,15 @@ pub(crate) struct Stamps {
 }
 
 impl Stamps {
-    /// Bits for the count: 65,536 uses of a shard in one millisecond are more than
-    /// a core can do, and 48 bits of milliseconds last until the year 10889.
-    const COUNT_BITS: u32 = 16;
+    /// Bits for the count: 16,384 uses of a shard in one millisecond are more than
+    /// a core can do, and 42 bits of milliseconds last until the year 2109. A stamp has
+    /// 56 bits, because entries are many.
+    const COUNT_BITS: u32 = 14;
 
     /// The stamp of a use that happens now.
     pub(crate) fn next(&mut self, now: WallMs) -> u64 {
-        let clock = now.0.min(u64::MAX >> Self::COUNT_BITS) << Self::COUNT_BITS;
-        self.last = clock.max(self.last.saturating_add(1));
+        let clock = now.0.min(STAMP_MAX >> Self::COUNT_BITS) << Self::COUNT_BITS;
+        self.last = clock.max(self.last + 1).min(STAMP_MAX);
         self.last
     }
 
@@ -75,7 +77,7 @@ impl Stamps {
 
     /// Uses from now on are newer than this stamp of another shard.
     pub(crate) fn pass(&mut self, stamp: u64) {
-        self.last = self.last.max(stamp);
+        self.last = self.last.max(stamp.min(STAMP_MAX));
     }
 }
 
@@ -93,5 +95,7 @@ mod tests {
             last = stamp;
         }
         assert!(stamps.next(WallMs(u64::MAX)) >= last);
+        stamps.pass(u64::MAX);
+        assert_eq!(stamps.next(WallMs(u64::MAX)), STAMP_MAX);
     }
 }

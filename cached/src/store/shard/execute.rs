@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use cached_proto::limits::VALUE_BYTES_CEILING;
 use cached_proto::operation::{Condition, Entry as EntryReply, Operation, Reply};
-use cached_proto::types::{Key, Slot, Ttl, Version};
+use cached_proto::types::{Slot, Ttl, Version};
 
 use super::{Gone, Place, Shard};
 use crate::clock::WallMs;
 use crate::store::entry::Deadline;
-use crate::store::{Executed, GroupId, Refused};
+use crate::store::{Executed, GroupId, Hit, Read, Refused};
 
 impl Shard {
     /// Carries out one operation.
@@ -19,13 +19,24 @@ impl Shard {
         operation: &Operation,
         now: WallMs,
     ) -> Result<Executed, Refused> {
-        let write = |shard: &Self, key| shard.place_to_write(slot, group, key, now);
+        let executed = self.execute_one(slot, group, operation, now);
+        self.evacuate();
+        executed
+    }
+
+    fn execute_one(
+        &mut self,
+        slot: Slot,
+        group: GroupId,
+        operation: &Operation,
+        now: WallMs,
+    ) -> Result<Executed, Refused> {
         let reply = match operation {
             Operation::Get {
                 key, metadata_only, ..
             } => {
-                let got = self.try_get(slot, group, key, *metadata_only, now)?;
-                return Ok(got.unwrap_or_else(|| {
+                let place = self.place_to_read(slot, group, key.as_bytes(), now)?;
+                return Ok(self.get(&place, *metadata_only).unwrap_or_else(|| {
                     self.count_miss(group);
                     Executed::Reply(Reply::Get(None))
                 }));
@@ -36,19 +47,20 @@ impl Shard {
                 ttl,
                 condition,
             } => {
-                let place = write(self, key)?;
+                let place = self.place_to_write(slot, group, key.as_bytes(), now)?;
                 self.set(&place, value, *ttl, *condition)?
             }
             Operation::Delete { key, condition } => {
-                let place = write(self, key)?;
+                let place = self.place_to_write(slot, group, key.as_bytes(), now)?;
                 self.delete(&place, *condition)
             }
             Operation::Touch { key, ttl } => {
-                let place = write(self, key)?;
+                let place = self.place_to_write(slot, group, key.as_bytes(), now)?;
                 self.set_ttl(&place, *ttl)
             }
             Operation::Update { key, update } => {
-                Reply::Update(self.update(slot, group, key, update, VALUE_BYTES_CEILING, now)?)
+                let bytes_max = VALUE_BYTES_CEILING;
+                Reply::Update(self.update_one(slot, group, key, update, bytes_max, now)?)
             }
             Operation::SetMany {
                 first,
@@ -67,12 +79,40 @@ impl Shard {
         &mut self,
         slot: Slot,
         group: GroupId,
-        key: &Key,
+        key: &[u8],
         metadata_only: bool,
         now: WallMs,
     ) -> Result<Option<Executed>, Refused> {
         let place = self.place_to_read(slot, group, key, now)?;
-        Ok(self.get(&place, metadata_only))
+        let got = self.get(&place, metadata_only);
+        self.evacuate();
+        Ok(got)
+    }
+
+    /// Reads a value where it stands; a miss is not counted.
+    pub(crate) fn read_with<R>(
+        &mut self,
+        slot: Slot,
+        group: GroupId,
+        key: &[u8],
+        now: WallMs,
+        read: impl FnOnce(Hit<'_>) -> R,
+    ) -> Result<Read<R>, Refused> {
+        let place = self.place_to_read(slot, group, key, now)?;
+        let Some(index) = self.look_up(&place, false) else {
+            self.evacuate();
+            return Ok(Read::Missed);
+        };
+        let entry = self.entries.get(index);
+        if !entry.is_key() {
+            return Ok(Read::KnownAbsent);
+        }
+        let container = &self.containers[place.container as usize];
+        Ok(Read::Hit(read(Hit {
+            value: self.entries.value_ref(index),
+            version: container.version(entry.seq()),
+            ttl_ms: entry.deadline().left_ms(place.now),
+        })))
     }
 
     /// Counts a read that found nothing.
@@ -81,43 +121,55 @@ impl Shard {
     }
 
     /// Whether a read would find something.
-    pub(crate) fn contains(&self, slot: Slot, group: GroupId, key: &Key, now: WallMs) -> bool {
+    pub(crate) fn contains(&self, slot: Slot, group: GroupId, key: &[u8], now: WallMs) -> bool {
         let Ok(place) = self.place(slot, group, key, now) else {
             return false;
         };
         let found = self.peek(&place);
         found.is_some_and(|index| {
-            let deadline = self.entries[index as usize].deadline;
+            let deadline = self.entries.get(index).deadline();
             !deadline.has_passed(place.now)
         })
     }
 
+    /// Finds what a read is answered from, and counts it.
+    ///
     /// A read of the value is a use; a look at its metadata is not, so that
     /// inspecting a cache does not change what it keeps.
-    fn get(&mut self, place: &Place<'_>, metadata_only: bool) -> Option<Executed> {
+    fn look_up(&mut self, place: &Place<'_>, metadata_only: bool) -> Option<u32> {
         let index = self.find(place)?;
         if !metadata_only {
-            self.touch(index, place.now);
-            self.log_read(index);
+            self.touch(place, index);
+            if self.containers[place.container as usize].log.is_some() {
+                self.log_read(index);
+            }
         }
-        let group = place.group.index();
-        let counters = &mut self.groups[group].counters;
-        let entry = &self.entries[index as usize];
-        let Some(value) = entry.value() else {
+        let counters = &mut self.groups[place.group.index()].counters;
+        if self.entries.get(index).is_key() {
+            counters.hits += 1;
+        } else {
             counters.negative_hits += 1;
+        }
+        Some(index)
+    }
+
+    fn get(&mut self, place: &Place<'_>, metadata_only: bool) -> Option<Executed> {
+        let index = self.look_up(place, metadata_only)?;
+        let entry = self.entries.get(index);
+        let value = if metadata_only {
+            entry.is_key().then(Bytes::new)
+        } else {
+            self.entries.value(index)
+        };
+        let Some(value) = value else {
             return Some(Executed::KnownAbsent);
         };
-        counters.hits += 1;
         let container = &self.containers[place.container as usize];
         let reply = EntryReply {
-            value: if metadata_only {
-                Bytes::new()
-            } else {
-                value.clone()
-            },
-            version: Some(container.version(entry.seq)),
-            ttl_ms: entry.deadline.left_ms(place.now),
-            value_bytes: value.len() as u64,
+            value,
+            version: Some(container.version(entry.seq())),
+            ttl_ms: entry.deadline().left_ms(place.now),
+            value_bytes: entry.value_bytes() as u64,
             loaded: false,
             uncached: false,
         };
@@ -142,7 +194,7 @@ impl Shard {
         }
         self.fills.kill(self.fill_key(place));
         let deadline = self.deadline(place.group, ttl, place.now);
-        let version = self.put(place, found, Some(value.clone()), deadline);
+        let version = self.put(place, found, Some(value), deadline);
         self.groups[place.group.index()].counters.sets += 1;
         Ok(Reply::Set {
             stored: true,
@@ -175,10 +227,10 @@ impl Shard {
     fn set_ttl(&mut self, place: &Place<'_>, ttl: Option<Ttl>) -> Reply {
         let found = self
             .find(place)
-            .filter(|index| self.entries[*index as usize].is_key());
+            .filter(|index| self.entries.get(*index).is_key());
         if let Some(index) = found {
-            self.set_deadline(index, Deadline::after(place.now, ttl));
-            self.touch(index, place.now);
+            let index = self.set_deadline(index, Deadline::after(place.now, ttl));
+            self.touch(place, index);
             self.log_use(index);
         }
         Reply::Touch {
@@ -188,9 +240,9 @@ impl Shard {
 
     /// The version of what a caller sees there; a note of absence is nothing.
     pub(super) fn version(&self, found: Option<u32>) -> Option<Version> {
-        let entry = &self.entries[found? as usize];
-        let container = &self.containers[entry.container as usize];
-        entry.is_key().then(|| container.version(entry.seq))
+        let entry = self.entries.get(found?);
+        let container = &self.containers[usize::from(entry.container())];
+        entry.is_key().then(|| container.version(entry.seq()))
     }
 
     /// When an entry ends that is written now; the group says so where nobody does.

@@ -1,6 +1,6 @@
 //! Loads from an origin: announced, stored if nothing came between, or given up.
 
-use cached_proto::types::{Key, Slot};
+use cached_proto::types::Slot;
 
 use super::{FillKey, Shard};
 use crate::clock::WallMs;
@@ -14,7 +14,7 @@ impl Shard {
         &mut self,
         slot: Slot,
         group: GroupId,
-        key: &Key,
+        key: &[u8],
         until: WallMs,
     ) -> Result<FillToken, Refused> {
         let place = self.place(slot, group, key, WallMs(0))?;
@@ -32,7 +32,21 @@ impl Shard {
         &mut self,
         slot: Slot,
         group: GroupId,
-        key: &Key,
+        key: &[u8],
+        token: FillToken,
+        fill: Fill,
+        now: WallMs,
+    ) -> Result<Filled, Refused> {
+        let filled = self.fill_one(slot, group, key, token, fill, now);
+        self.evacuate();
+        filled
+    }
+
+    fn fill_one(
+        &mut self,
+        slot: Slot,
+        group: GroupId,
+        key: &[u8],
         token: FillToken,
         fill: Fill,
         now: WallMs,
@@ -53,12 +67,19 @@ impl Shard {
         };
         self.check_fits(&place, value.as_ref().map_or(0, bytes::Bytes::len))?;
         let found = self.find(&place);
-        Ok(Filled::Stored(self.put(&place, found, value, deadline)))
+        let version = self.put(&place, found, value.as_ref(), deadline);
+        Ok(Filled::Stored(version))
     }
 
     /// Takes a token back.
-    pub(crate) fn abandon_fill(&mut self, slot: Slot, group: GroupId, key: &Key, token: FillToken) {
-        if let Some(fill_key) = self.key_of(slot, group, key, token) {
+    pub(crate) fn abandon_fill(
+        &mut self,
+        slot: Slot,
+        group: GroupId,
+        key: &[u8],
+        token: FillToken,
+    ) {
+        if let Some(fill_key) = self.token_key(slot, group, key, token) {
             self.fills.end(fill_key, token.nonce);
         }
     }
@@ -68,16 +89,22 @@ impl Shard {
         &self,
         slot: Slot,
         group: GroupId,
-        key: &Key,
+        key: &[u8],
         token: FillToken,
         now: WallMs,
     ) -> bool {
-        let fill_key = self.key_of(slot, group, key, token);
+        let fill_key = self.token_key(slot, group, key, token);
         fill_key.is_some_and(|fill_key| self.fills.is_alive(fill_key, token.nonce, now))
     }
 
     /// Under which key to look for a token, if its container serves.
-    fn key_of(&self, slot: Slot, group: GroupId, key: &Key, token: FillToken) -> Option<FillKey> {
+    fn token_key(
+        &self,
+        slot: Slot,
+        group: GroupId,
+        key: &[u8],
+        token: FillToken,
+    ) -> Option<FillKey> {
         let place = self.place(slot, group, key, WallMs(0)).ok()?;
         let fill_key = self.fill_key(&place);
         (fill_key.container == token.container).then_some(fill_key)

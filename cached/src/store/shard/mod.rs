@@ -3,29 +3,34 @@
 //! orders, due queue and sums in step; its neighbours hold what is done with them.
 //! `moving` is a slot's end at its owner, `staging` its beginning at the next.
 
+mod evacuate;
 mod execute;
 mod fill;
 mod moving;
 mod room;
+mod shed;
 mod slots;
 mod staging;
 mod update;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cached_proto::types::{GroupName, Key, Slot, Ttl, Version};
+use cached_proto::types::{GroupName, Slot, Ttl, Version};
 use slab::Slab;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::budget::Budget;
 use super::container::{Container, State, fingerprint, name_hash};
-use super::entry::{Deadline, Entry, NO_PLACE};
-use super::eviction::{Linked, Links, Order, Stamps};
+use super::entries::{Due, Entries};
+use super::entry::{Body, Deadline, Draft};
+use super::eviction::{Order, Stamps};
 use super::expiry::DueQueue;
 use super::fills::{FillKey, FillTable};
-use super::{ContainerId, GroupCounters, GroupId, Refused};
+use super::table::Table;
+use super::{ContainerId, GroupCounters, GroupId, MemoryParts, Refused};
 use crate::clock::WallMs;
 use crate::faults::{Fault, planted};
 
@@ -49,7 +54,7 @@ pub(crate) struct ShardConfig {
 /// The entries of the slots whose lowest bits are this shard's number.
 pub(crate) struct Shard {
     config: ShardConfig,
-    entries: Slab<Entry>,
+    entries: Entries,
     /// Containers that serve, those that are being filled, and those being emptied.
     containers: Slab<Container>,
     /// The container that serves each slot, by the slot's upper bits.
@@ -64,6 +69,10 @@ pub(crate) struct Shard {
     stamps: Stamps,
     /// Counts evictions, to leave some to other shards.
     evictions: u32,
+    /// Bytes of all containers' tables.
+    table_bytes: u64,
+    /// What all entries are counted with.
+    charged: u64,
 }
 
 /// What a shard holds of a group.
@@ -107,7 +116,7 @@ impl Shard {
         let slots = usize::from(cached_proto::types::SLOTS) >> config.shards_log2;
         Self {
             config,
-            entries: Slab::new(),
+            entries: Entries::default(),
             containers: Slab::new(),
             serving: vec![None; slots],
             staged: BTreeMap::new(),
@@ -117,6 +126,8 @@ impl Shard {
             fills: FillTable::default(),
             stamps: Stamps::default(),
             evictions: 0,
+            table_bytes: 0,
+            charged: 0,
         }
     }
 
@@ -151,12 +162,25 @@ impl Shard {
         self.fills.len()
     }
 
+    /// Adds this shard's memory.
+    pub(crate) fn add_memory(&self, parts: &mut MemoryParts) {
+        let arena = self.entries.arena();
+        parts.charged += self.charged;
+        parts.entries += arena.used_bytes();
+        parts.free += arena.free_bytes();
+        parts.free_allowed += arena.free_bytes_allowed();
+        parts.tables += self.table_bytes;
+        parts.due += self.due.bytes();
+        parts.large += self.entries.large_bytes();
+        parts.fills += self.fills.bytes();
+    }
+
     /// Where an operation on a key takes place, and when.
     fn place<'a>(
         &self,
         slot: Slot,
         group: GroupId,
-        key: &'a Key,
+        key: &'a [u8],
         now: WallMs,
     ) -> Result<Place<'a>, Refused> {
         let place = self.place_in_any(slot, group, key, now)?;
@@ -171,7 +195,7 @@ impl Shard {
         &self,
         slot: Slot,
         group: GroupId,
-        key: &'a Key,
+        key: &'a [u8],
         now: WallMs,
     ) -> Result<Place<'a>, Refused> {
         if planted(Fault::R3) {
@@ -185,7 +209,7 @@ impl Shard {
         &self,
         slot: Slot,
         group: GroupId,
-        key: &'a Key,
+        key: &'a [u8],
         now: WallMs,
     ) -> Result<Place<'a>, Refused> {
         let place = self.place(slot, group, key, now)?;
@@ -199,11 +223,10 @@ impl Shard {
         &self,
         slot: Slot,
         group: GroupId,
-        key: &'a Key,
+        key: &'a [u8],
         now: WallMs,
     ) -> Result<Place<'a>, Refused> {
         let container = self.serving[self.local(slot)].ok_or(Refused::NotServed(slot))?;
-        let key = key.as_bytes();
         let hash = hash(self.config.hash_seed, group, key);
         Ok(Place {
             container,
@@ -224,17 +247,17 @@ impl Shard {
 
     /// The entry of a key, whether or not its time is over.
     fn peek(&self, place: &Place<'_>) -> Option<u32> {
-        let container = &self.containers[place.container as usize];
-        container.find(place.hash, |index| {
-            let entry = &self.entries[index as usize];
-            entry.group == place.group && entry.key() == place.key
+        let table = &self.containers[place.container as usize].table;
+        table.find(place.hash, |index| {
+            let entry = self.entries.get(index);
+            entry.key() == place.key && entry.group() == place.group
         })
     }
 
     /// The entry of a key; one whose time is over is removed instead.
     fn find(&mut self, place: &Place<'_>) -> Option<u32> {
         let found = self.peek(place)?;
-        if self.entries[found as usize].deadline.has_passed(place.now) {
+        if self.entries.get(found).deadline().has_passed(place.now) {
             if !self.containers[place.container as usize].is_sealed() {
                 self.remove(found, Gone::Expired);
             }
@@ -249,46 +272,55 @@ impl Shard {
         &mut self,
         place: &Place<'_>,
         found: Option<u32>,
-        value: Option<Bytes>,
+        value: Option<&Bytes>,
         deadline: Deadline,
     ) -> Version {
-        let index = match found {
-            Some(index) => {
-                self.discount(index);
-                self.entries[index as usize].set_value(value);
-                index
-            }
-            None => self.add(place, value),
-        };
+        if let Some(index) = found {
+            self.discount(index);
+        }
         let container = &mut self.containers[place.container as usize];
         let seq = container.next_seq();
         let version = container.version(seq);
-        self.entries[index as usize].seq = seq;
+        let index = self.store(place, found, value, seq, deadline);
         self.count(index);
-        self.touch(index, place.now);
-        self.set_deadline(index, deadline);
+        self.touch(place, index);
+        self.queue(index);
         self.log_put(index);
         self.make_room(place.group, index);
         version
     }
 
-    /// A new entry in its container's table, and nowhere else.
-    fn add(&mut self, place: &Place<'_>, value: Option<Bytes>) -> u32 {
-        let entry = Entry::new(place.container, place.group, place.key, value);
-        let index = self.entries.insert(entry);
-        let index = u32::try_from(index).expect("2^32 entries need 800 GB in one shard");
-        let Self {
-            entries,
-            containers,
-            config,
-            ..
-        } = self;
-        let container = &mut containers[place.container as usize];
-        let member = container.insert(place.hash, index, |other| {
-            let entry = &entries[other as usize];
-            hash(config.hash_seed, entry.group, entry.key())
-        });
-        self.entries[index as usize].member = member;
+    /// Writes an entry over the one that was found, whose place in its order it takes, or
+    /// a new one that stands in its container's table only. In no case it is in the due
+    /// queue, or part of a sum.
+    fn store(
+        &mut self,
+        place: &Place<'_>,
+        found: Option<u32>,
+        value: Option<&Bytes>,
+        seq: u64,
+        deadline: Deadline,
+    ) -> u32 {
+        let draft = Draft {
+            container: u16::try_from(place.container).expect("few are staged, see STAGED_BELOW"),
+            group: place.group,
+            key: place.key,
+            body: Body::Absent,
+            seq,
+            deadline,
+            stamp: 0,
+        };
+        if let Some(index) = found {
+            self.unqueue(index);
+            let to = self.entries.rewrite(index, draft, value);
+            return self.moved(index, to, place.hash);
+        }
+        let index = self.entries.insert(draft, value);
+        let (table, hash_of) = self.table(place.container);
+        let before = table.bytes() as u64;
+        table.insert(place.hash, index, hash_of);
+        let after = table.bytes() as u64;
+        self.table_bytes = self.table_bytes + after - before;
         index
     }
 
@@ -300,21 +332,23 @@ impl Shard {
 
     /// The same, but the node's bound still counts it: answers with how many bytes.
     fn take_out(&mut self, index: u32, why: Gone) -> u64 {
-        self.set_deadline(index, Deadline::NEVER);
+        self.unqueue(index);
         let bytes = self.leave_sums(index);
-        let entry = &self.entries[index as usize];
-        let (group, member, is_key) = (entry.group, entry.member, entry.is_key());
+        let entry = self.entries.get(index);
+        let (group, number, is_key) = (entry.group(), entry.container(), entry.is_key());
         let hash = hash(self.config.hash_seed, group, entry.key());
-        let container = &mut self.containers[entry.container as usize];
+        let (table, hash_of) = self.table(u32::from(number));
+        let before = table.bytes() as u64;
+        table.remove(hash, index, hash_of);
+        let after = table.bytes() as u64;
+        self.table_bytes = self.table_bytes + after - before;
+        let container = &mut self.containers[usize::from(number)];
         // Who meets an entry of a closed container only helps to empty it.
         let why = if container.is_closed() {
             Gone::Dropped
         } else {
             why
         };
-        if let Some(moved) = container.remove(hash, index, member) {
-            self.entries[moved as usize].member = member;
-        }
         if matches!(why, Gone::Removed | Gone::Evicted | Gone::Shed) {
             self.fills.kill(FillKey {
                 container: container.id,
@@ -327,7 +361,7 @@ impl Shard {
         self.log_remove(index, why);
         let group = &mut self.groups[group.index()];
         group.order.remove(&mut self.entries, index);
-        self.entries.remove(index as usize);
+        self.entries.remove(index);
         if is_key {
             match why {
                 Gone::Removed => group.counters.deletes += 1,
@@ -339,34 +373,46 @@ impl Shard {
         bytes
     }
 
+    /// A container's table, and how it finds the hash of an entry.
+    fn table(&mut self, container: u32) -> (&mut Table, impl Fn(u32) -> u64) {
+        let (entries, seed) = (&self.entries, self.config.hash_seed);
+        let table = &mut self.containers[container as usize].table;
+        (table, move |index| hash_of(entries, seed, index))
+    }
+
     /// Notes a use.
-    fn touch(&mut self, index: u32, now: WallMs) {
-        let entry = &mut self.entries[index as usize];
-        entry.stamp = self.stamps.next(now);
-        let group = entry.group.index();
-        self.groups[group].order.touch(&mut self.entries, index);
+    fn touch(&mut self, place: &Place<'_>, index: u32) {
+        let stamp = self.stamps.next(place.now);
+        let order = &mut self.groups[place.group.index()].order;
+        order.touch(&mut self.entries, index, stamp);
     }
 
-    fn set_deadline(&mut self, index: u32, deadline: Deadline) {
-        let entry = &mut self.entries[index as usize];
-        let before = std::mem::replace(&mut entry.deadline, deadline);
-        if before == deadline {
-            return;
+    /// Changes when an entry's time is over; answers its handle, which may be another.
+    fn set_deadline(&mut self, index: u32, deadline: Deadline) -> u32 {
+        let entry = self.entries.get(index);
+        if entry.deadline() == deadline {
+            return index;
         }
-        self.unqueue(index, before);
-        if let Some(ms) = deadline.wall_ms() {
-            self.entries[index as usize].due = self.due.insert(ms, index);
+        let hash = hash(self.config.hash_seed, entry.group(), entry.key());
+        self.unqueue(index);
+        let to = self.entries.set_deadline(index, deadline);
+        let to = self.moved(index, to, hash);
+        self.queue(to);
+        to
+    }
+
+    /// Takes an entry into the due queue, if it has a deadline.
+    fn queue(&mut self, index: u32) {
+        if let Some(ms) = self.entries.get(index).deadline().wall_ms() {
+            self.due.insert(&mut Due(&mut self.entries), ms, index);
         }
     }
 
-    /// Takes an entry that had this deadline out of the due queue, if it is in there.
-    fn unqueue(&mut self, index: u32, deadline: Deadline) {
-        let place = std::mem::replace(&mut self.entries[index as usize].due, NO_PLACE);
-        if place != NO_PLACE
-            && let Some(ms) = deadline.wall_ms()
-            && let Some(moved) = self.due.remove(ms, place)
-        {
-            self.entries[moved as usize].due = place;
+    /// Takes an entry out of the due queue, if it is in there.
+    fn unqueue(&mut self, index: u32) {
+        if let Some(ms) = self.entries.queued_ms(index) {
+            self.due.remove(&mut Due(&mut self.entries), ms, index);
+            self.entries.set_not_queued(index);
         }
     }
 
@@ -385,16 +431,17 @@ impl Shard {
     /// Adds an entry to the sums of its container and group; answers its bytes. What is
     /// staged counts for its group only when it serves: its owner counts it till then.
     fn enter_sums(&mut self, index: u32) -> u64 {
-        let entry = &self.entries[index as usize];
+        let entry = self.entries.get(index);
         let (bytes, keys) = (entry.charge(), u64::from(entry.is_key()));
-        let group = &mut self.groups[entry.group.index()];
-        let container = &mut self.containers[entry.container as usize];
+        let group = &mut self.groups[entry.group().index()];
+        let container = &mut self.containers[usize::from(entry.container())];
+        self.charged += bytes;
         container.bytes += bytes;
         container.keys += keys;
-        let print = fingerprint(group.name_hash, entry.key(), entry.seq);
+        let print = fingerprint(group.name_hash, entry.key(), entry.seq());
         container.digest = container.digest.wrapping_add(print);
         if let State::Staging(staging) = &mut container.state {
-            let sums = staging.groups.entry(entry.group).or_default();
+            let sums = staging.groups.entry(entry.group()).or_default();
             *sums = (sums.0 + keys, sums.1 + bytes);
         } else {
             group.counters.keys += keys;
@@ -405,16 +452,17 @@ impl Shard {
 
     /// Undoes [`Shard::enter_sums`].
     fn leave_sums(&mut self, index: u32) -> u64 {
-        let entry = &self.entries[index as usize];
+        let entry = self.entries.get(index);
         let (bytes, keys) = (entry.charge(), u64::from(entry.is_key()));
-        let group = &mut self.groups[entry.group.index()];
-        let container = &mut self.containers[entry.container as usize];
+        let group = &mut self.groups[entry.group().index()];
+        let container = &mut self.containers[usize::from(entry.container())];
+        self.charged -= bytes;
         container.bytes -= bytes;
         container.keys -= keys;
-        let print = fingerprint(group.name_hash, entry.key(), entry.seq);
+        let print = fingerprint(group.name_hash, entry.key(), entry.seq());
         container.digest = container.digest.wrapping_sub(print);
         if let State::Staging(staging) = &mut container.state {
-            let sums = staging.groups.entry(entry.group).or_default();
+            let sums = staging.groups.entry(entry.group()).or_default();
             *sums = (sums.0 - keys, sums.1 - bytes);
         } else {
             group.counters.keys -= keys;
@@ -424,21 +472,15 @@ impl Shard {
     }
 }
 
-/// The hash of a key within its container. Same keys of different groups differ.
+/// The hash of a key within its container. Same keys of different groups differ; the
+/// factor sees to it that near groups do not make near keys the same.
 fn hash(seed: u64, group: GroupId, key: &[u8]) -> u64 {
-    xxh3_64_with_seed(key, seed ^ u64::from(group.0))
+    let group = u64::from(group.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    xxh3_64_with_seed(key, seed ^ group)
 }
 
-impl Linked for Slab<Entry> {
-    fn links(&mut self, index: u32) -> &mut Links {
-        &mut self[index as usize].links
-    }
-
-    fn strand(&mut self, index: u32) -> &mut u16 {
-        &mut self[index as usize].strand
-    }
-
-    fn stamp(&self, index: u32) -> u64 {
-        self[index as usize].stamp
-    }
+/// The same of an entry.
+fn hash_of(entries: &Entries, seed: u64, index: u32) -> u64 {
+    let entry = entries.get(index);
+    hash(seed, entry.group(), entry.key())
 }

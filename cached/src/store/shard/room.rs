@@ -16,7 +16,7 @@ const LEAVE_ONE_IN: u32 = 32;
 pub(crate) enum Scope {
     /// A group passed its bound.
     Group(GroupId),
-    /// The node passed its own.
+    /// The node passed its own, or the shard has no handles for more.
     Node,
 }
 
@@ -70,30 +70,33 @@ impl Shard {
     pub(crate) fn evict(&mut self, scope: Scope, entries_max: usize) {
         for _ in 0..entries_max {
             if !self.is_over(scope) {
-                return;
+                break;
             }
             let Some((_, victim)) = self.victim(scope, None) else {
-                return;
+                break;
             };
             self.remove(victim, Gone::Evicted);
         }
+        self.evacuate();
     }
 
     /// Removes entries whose time is over, at most so many; answers how many. Those in
     /// sealed containers are put aside, and count as removed.
     pub(crate) fn sweep(&mut self, now: WallMs, entries_max: usize) -> usize {
         self.fills.expire(now);
-        for removed in 0..entries_max {
-            let Some(index) = self.due.first_due(now) else {
-                return removed;
-            };
+        let mut removed = 0;
+        while removed < entries_max
+            && let Some(index) = self.due.first_due(now)
+        {
             if self.is_sealed(index) {
                 self.put_aside(index);
             } else {
                 self.remove(index, Gone::Expired);
             }
+            removed += 1;
         }
-        entries_max
+        self.evacuate_at_leisure();
+        removed
     }
 
     /// Removes a group's entries, at most so many; answers how many keys were among
@@ -115,13 +118,14 @@ impl Shard {
                 self.remove(index, Gone::Removed);
             }
         }
+        self.evacuate();
         Some(self.groups[group.index()].counters.deletes - deletes_before)
     }
 
     fn is_over(&self, scope: Scope) -> bool {
         match scope {
             Scope::Group(group) => self.groups[group.index()].budget.is_over(),
-            Scope::Node => self.config.node.is_over(),
+            Scope::Node => self.config.node.is_over() || self.entries.arena().is_crowded(),
         }
     }
 

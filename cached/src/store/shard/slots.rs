@@ -34,6 +34,7 @@ impl Shard {
         container.state = State::Closed;
         container.log = None;
         container.aside = Vec::new();
+        container.unsettled = 0;
         Some(Purge {
             slot,
             keys: container.keys,
@@ -52,20 +53,25 @@ impl Shard {
     /// Frees entries of a container that serves no more, at most so many, and then
     /// itself; answers whether it is gone.
     pub(crate) fn clear(&mut self, purge: &Purge, entries_max: usize) -> bool {
-        let number = purge.container as usize;
-        for _ in 0..entries_max.max(1) {
-            let container = self.containers.get(number);
-            let Some(container) = container.filter(|container| container.id == purge.id) else {
-                return true;
-            };
-            match container.last() {
-                Some(index) => self.remove(index, Gone::Dropped),
-                None => {
-                    self.containers.remove(number);
-                }
+        let number = purge.container;
+        let is_it = |container: &&Container| container.id == purge.id;
+        let container = self.containers.get(number as usize).filter(is_it);
+        let Some(container) = container else {
+            return true;
+        };
+        let (entries, next) = self.page(number, container.unsettled, entries_max.max(1));
+        for index in entries {
+            self.remove(index, Gone::Dropped);
+        }
+        self.evacuate();
+        match next {
+            Some(next) => self.containers[number as usize].unsettled = next,
+            None => {
+                let gone = self.containers.remove(number as usize);
+                debug_assert_eq!(gone.table.len(), 0, "nobody adds to it");
             }
         }
-        false
+        next.is_none()
     }
 
     /// The container that serves a slot.
@@ -81,30 +87,29 @@ impl Shard {
 
     /// Keys of a slot's container, from the cursor on; looks at `limit` entries.
     pub(crate) fn keys(&self, slot: Slot, from: Option<KeyCursor>, limit: usize) -> KeyPage {
-        let Some(container) = self.container(slot) else {
+        let Some(number) = self.serving[self.local(slot)] else {
             return KeyPage::default();
         };
-        let below = match from {
-            None => usize::MAX,
-            Some(cursor) if cursor.container == container.id => cursor.below as usize,
+        let container = self.containers[number as usize].id;
+        let from = match from {
+            None => 0,
+            Some(cursor) if cursor.container == container => cursor.position,
             Some(_) => return KeyPage::default(),
         };
-        let (indexes, rest) = container.below(below, limit.max(1));
-        let keys = indexes.filter_map(|index| self.key(index)).collect();
-        let next = KeyCursor {
-            container: container.id,
-            below: rest as u32,
-        };
+        let (entries, next) = self.page(number, from, limit.max(1));
+        let keys = entries.into_iter().filter_map(|index| self.key(index));
         KeyPage {
-            keys,
-            next: (rest > 0).then_some(next),
+            keys: keys.collect(),
+            next: next.map(|position| KeyCursor {
+                container,
+                position,
+            }),
         }
     }
 
     fn key(&self, index: u32) -> Option<(GroupId, Key)> {
-        let entry = &self.entries[index as usize];
-        let key = || Key::new(entry.key().to_vec()).expect("it was a key when it was stored");
-        entry.is_key().then(|| (entry.group, key()))
+        let entry = self.entries.get(index);
+        entry.is_key().then(|| (entry.group(), self.key_of(index)))
     }
 
     /// The container that serves a slot, sealed or not.

@@ -1,15 +1,26 @@
 //! A slot that arrives: what its owner sends is staged, and then put in service.
 
 use bytes::Bytes;
-use cached_proto::types::{Epoch, Key, Slot};
+use cached_proto::types::{Epoch, SLOTS, Slot};
 
 use super::{Gone, Place, Shard, hash};
 use crate::clock::WallMs;
 use crate::faults::{Fault, planted};
 use crate::store::container::{Container, Staging, State};
-use crate::store::entry::{Deadline, NO_PLACE, charge};
-use crate::store::eviction::{Order, UNLINKED};
+use crate::store::entry::{Deadline, STAMP_MAX, charge};
+use crate::store::eviction::Ordered;
 use crate::store::{Applied, Change, ContainerId, GroupId, Purge, SlotSum};
+
+/// Containers of a shard from which on none is staged: of the 65,536 that an entry can
+/// name, each slot may open one at any time.
+const STAGED_BELOW: usize = (1 << 16) - SLOTS as usize;
+
+/// Removed keys that a staging remembers at no cost: few are removed while a slot moves.
+/// Each beyond takes memory.
+const REMOVED_FREE: usize = 1024;
+
+/// Bytes that such a key costs: its node in a tree that is two thirds full.
+const REMOVED_BYTES: u64 = 24;
 
 /// A staged entry beside its key and value.
 struct Arrival {
@@ -29,6 +40,10 @@ impl Shard {
                 return *earlier;
             }
         }
+        if self.containers.len() >= STAGED_BELOW {
+            // Whatever is applied to it is refused.
+            return id;
+        }
         let state = State::Staging(Box::default());
         let container = Container::new(id, slot, base, state);
         let number = self.containers.insert(container) as u32;
@@ -38,6 +53,12 @@ impl Shard {
 
     /// Takes in a change, iff it is newer than what is there.
     pub(crate) fn apply(&mut self, id: ContainerId, change: Change, reserved: &mut u64) -> Applied {
+        let applied = self.apply_one(id, change, reserved);
+        self.evacuate();
+        applied
+    }
+
+    fn apply_one(&mut self, id: ContainerId, change: Change, reserved: &mut u64) -> Applied {
         let Some(number) = self.staged_number(change.slot(), id) else {
             return Applied::No;
         };
@@ -60,18 +81,17 @@ impl Shard {
                 let arrival = Arrival {
                     seq,
                     deadline: Deadline::at(deadline),
-                    stamp,
+                    stamp: stamp.min(STAMP_MAX),
                 };
-                self.stage_put(
-                    &self.place_staged(number, group, &key),
-                    value,
-                    arrival,
-                    reserved,
-                )
+                let place = self.place_staged(number, group, key.as_bytes());
+                self.stage_put(&place, value.as_ref(), &arrival, reserved)
             }
             Change::Remove {
                 group, key, seq, ..
-            } => self.stage_remove(&self.place_staged(number, group, &key), seq, reserved),
+            } => {
+                let place = self.place_staged(number, group, key.as_bytes());
+                self.stage_remove(&place, seq, reserved)
+            }
             Change::Use {
                 group,
                 key,
@@ -79,8 +99,8 @@ impl Shard {
                 deadline,
                 ..
             } => {
-                let place = self.place_staged(number, group, &key);
-                self.stage_use(&place, stamp, Deadline::at(deadline))
+                let place = self.place_staged(number, group, key.as_bytes());
+                self.stage_use(&place, stamp.min(STAMP_MAX), Deadline::at(deadline))
             }
             Change::Seal { seq, sum, .. } => {
                 let container = &mut self.containers[number as usize];
@@ -89,6 +109,7 @@ impl Shard {
                 if let State::Staging(staging) = &mut container.state {
                     staging.is_complete = true;
                     staging.removed.clear();
+                    *reserved += std::mem::take(&mut staging.removed_bytes);
                 }
                 Applied::Yes
             }
@@ -112,10 +133,11 @@ impl Shard {
         self.staged.remove(&id);
         let container = &mut self.containers[number as usize];
         container.epoch = epoch;
-        container.unsettled = container.len();
+        container.unsettled = 0;
         let before = std::mem::replace(&mut container.state, State::Serving);
         if let State::Staging(staging) = before {
             self.stamps.pass(staging.stamp_max);
+            self.config.node.give(staging.removed_bytes);
             for (group, (keys, bytes)) in staging.groups {
                 let group = &mut self.groups[group.index()];
                 group.counters.keys += keys;
@@ -144,28 +166,31 @@ impl Shard {
     }
 
     fn settle(&mut self, number: u32, entries_max: usize) -> bool {
-        let container = &mut self.containers[number as usize];
-        let (indexes, rest) = container.below(container.unsettled, entries_max.max(1));
-        let loose = indexes.filter(|index| {
-            let entry = &self.entries[*index as usize];
-            entry.strand == UNLINKED || entry.due == NO_PLACE
-        });
-        let loose = loose.collect();
-        container.unsettled = rest;
-        self.link(loose, Order::add_strand);
-        if rest == 0 {
+        let from = self.containers[number as usize].unsettled;
+        let (entries, next) = self.page(number, from, entries_max.max(1));
+        self.link(entries);
+        if let Some(next) = next {
+            self.containers[number as usize].unsettled = next;
+        } else {
             self.unsettled.retain(|other| *other != number);
         }
-        rest == 0
+        next.is_none()
     }
 
     /// Gives a staging up.
     pub(crate) fn discard(&mut self, slot: Slot, id: ContainerId) -> Option<Purge> {
         let number = self.staged_number(slot, id)?;
         self.staged.remove(&id);
+        let container = &mut self.containers[number as usize];
+        if let State::Staging(staging) = &mut container.state {
+            staging.removed.clear();
+            self.config
+                .node
+                .give(std::mem::take(&mut staging.removed_bytes));
+        }
         Some(Purge {
             slot,
-            keys: self.containers[number as usize].keys,
+            keys: container.keys,
             container: number,
             id,
         })
@@ -183,8 +208,7 @@ impl Shard {
         }
     }
 
-    fn place_staged<'a>(&self, container: u32, group: GroupId, key: &'a Key) -> Place<'a> {
-        let key = key.as_bytes();
+    fn place_staged<'a>(&self, container: u32, group: GroupId, key: &'a [u8]) -> Place<'a> {
         Place {
             container,
             group,
@@ -197,13 +221,13 @@ impl Shard {
     fn stage_put(
         &mut self,
         place: &Place<'_>,
-        value: Option<Bytes>,
-        arrival: Arrival,
+        value: Option<&Bytes>,
+        arrival: &Arrival,
         reserved: &mut u64,
     ) -> Applied {
         let found = self.peek(place);
-        let there = found.map(|index| &self.entries[index as usize]);
-        let (known, freed) = there.map_or((0, 0), |entry| (entry.seq, entry.charge()));
+        let there = found.map(|index| self.entries.get(index));
+        let (known, freed) = there.map_or((0, 0), |entry| (entry.seq(), entry.charge()));
         let Some(staging) = self.staging(place.container) else {
             return Applied::No;
         };
@@ -211,26 +235,24 @@ impl Shard {
         if arrival.seq <= known.max(removed) && !planted(Fault::R19) {
             return Applied::Older;
         }
-        let needed = charge(place.key.len(), value.as_ref().map_or(0, Bytes::len));
-        if !self.pay(needed, freed, reserved) {
+        let needed = charge(place.key.len(), value.map_or(0, Bytes::len));
+        if self.entries.arena().is_crowded() || !self.pay(needed, freed, reserved) {
             return Applied::No;
         }
-        let index = match found {
-            Some(index) => {
-                self.leave_sums(index);
-                self.entries[index as usize].set_value(value);
-                index
-            }
-            None => self.add(place, value),
-        };
-        let entry = &mut self.entries[index as usize];
-        (entry.seq, entry.deadline, entry.stamp) = (arrival.seq, arrival.deadline, arrival.stamp);
+        if let Some(index) = found {
+            self.leave_sums(index);
+        }
+        let index = self.store(place, found, value, arrival.seq, arrival.deadline);
+        self.entries.set_stamp(index, arrival.stamp);
         self.enter_sums(index);
         let container = &mut self.containers[place.container as usize];
         container.seq = container.seq.max(arrival.seq);
         if let Some(staging) = self.staging(place.container) {
-            staging.removed.remove(&place.hash);
             staging.stamp_max = staging.stamp_max.max(arrival.stamp);
+            if staging.removed.remove(&place.hash).is_some() && staging.removed_bytes > 0 {
+                staging.removed_bytes -= REMOVED_BYTES;
+                *reserved += REMOVED_BYTES;
+            }
         }
         Applied::Yes
     }
@@ -238,19 +260,39 @@ impl Shard {
     /// Remembers the removal also where nothing is: an older version may yet come.
     fn stage_remove(&mut self, place: &Place<'_>, seq: u64, reserved: &mut u64) -> Applied {
         let found = self.peek(place);
-        if found.is_some_and(|index| self.entries[index as usize].seq > seq) {
+        if found.is_some_and(|index| self.entries.get(index).seq() > seq) {
             return Applied::Older;
-        }
-        let container = &mut self.containers[place.container as usize];
-        container.seq = container.seq.max(seq);
-        if let Some(staging) = self.staging(place.container) {
-            let removed = staging.removed.entry(place.hash).or_default();
-            *removed = seq.max(*removed);
         }
         if let Some(index) = found {
             *reserved += self.take_out(index, Gone::Dropped);
         }
+        if !self.remember_removal(place, seq, reserved) {
+            return Applied::No;
+        }
+        let container = &mut self.containers[place.container as usize];
+        container.seq = container.seq.max(seq);
         Applied::Yes
+    }
+
+    /// Answers whether there is memory for it.
+    fn remember_removal(&mut self, place: &Place<'_>, seq: u64, reserved: &mut u64) -> bool {
+        let Some(staging) = self.staging(place.container) else {
+            return false;
+        };
+        let is_full = staging.removed.len() >= REMOVED_FREE;
+        let cost = match staging.removed.contains_key(&place.hash) {
+            false if is_full => REMOVED_BYTES,
+            _ => 0,
+        };
+        if !self.pay(cost, 0, reserved) {
+            return false;
+        }
+        if let Some(staging) = self.staging(place.container) {
+            staging.removed_bytes += cost;
+            let removed = staging.removed.entry(place.hash).or_default();
+            *removed = seq.max(*removed);
+        }
+        true
     }
 
     fn stage_use(&mut self, place: &Place<'_>, stamp: u64, deadline: Deadline) -> Applied {
@@ -258,11 +300,13 @@ impl Shard {
             // Its entry comes with a scan, or has gone again.
             return Applied::Yes;
         };
-        let entry = &mut self.entries[index as usize];
-        if stamp < entry.stamp {
+        if stamp < self.entries.stamp(index) {
             return Applied::Older;
         }
-        (entry.stamp, entry.deadline) = (stamp, deadline);
+        // Not in the due queue before it is settled.
+        let to = self.entries.set_deadline(index, deadline);
+        let to = self.moved(index, to, place.hash);
+        self.entries.set_stamp(to, stamp);
         if let Some(staging) = self.staging(place.container) {
             staging.stamp_max = staging.stamp_max.max(stamp);
         }

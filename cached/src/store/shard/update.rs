@@ -26,14 +26,28 @@ impl Shard {
         value_bytes_max: usize,
         now: WallMs,
     ) -> Result<Updated, Refused> {
+        let updated = self.update_one(slot, group, key, update, value_bytes_max, now);
+        self.evacuate();
+        updated
+    }
+
+    pub(super) fn update_one(
+        &mut self,
+        slot: Slot,
+        group: GroupId,
+        key: &Key,
+        update: &Update,
+        value_bytes_max: usize,
+        now: WallMs,
+    ) -> Result<Updated, Refused> {
         let place = if update.is_read() {
-            self.place_to_read(slot, group, key, now)?
+            self.place_to_read(slot, group, key.as_bytes(), now)?
         } else {
-            self.place_to_write(slot, group, key, now)?
+            self.place_to_write(slot, group, key.as_bytes(), now)?
         };
         let found = self.find(&place);
-        let before = found.filter(|index| self.entries[*index as usize].is_key());
-        let old = before.map(|index| self.entries[index as usize].deadline);
+        let before = found.filter(|index| self.entries.get(*index).is_key());
+        let old = before.map(|index| self.entries.get(index).deadline());
         let deadline = self.new_deadline(&place, update.expiry, old);
         self.count_read(&place, update, before.is_some());
         if !self.allows(&update.guard, before, deadline) {
@@ -57,10 +71,10 @@ impl Shard {
                 (before.is_some(), None)
             }
             change => {
-                let current = before.and_then(|index| self.value(index));
+                let current = before.and_then(|index| self.entries.value(index));
                 let value = edited(change, current, value_bytes_max).map_err(Refused::Unfit)?;
                 self.check_fits(&place, value.len())?;
-                (true, self.write(&place, found, value, deadline))
+                (true, self.write(&place, found, &value, deadline))
             }
         };
         let entry = match update.returns {
@@ -82,7 +96,7 @@ impl Shard {
     ) -> Result<Reply, Refused> {
         let mut places = Vec::with_capacity(items.len());
         for (key, value) in items {
-            let place = self.place_to_write(slot, group, key, now)?;
+            let place = self.place_to_write(slot, group, key.as_bytes(), now)?;
             self.check_fits(&place, value.len())?;
             places.push(place);
         }
@@ -100,7 +114,7 @@ impl Shard {
         for (place, (_, value)) in places.iter().zip(items) {
             let found = self.find(place);
             let deadline = self.deadline(group, None, place.now);
-            self.write(place, found, value.clone(), deadline);
+            self.write(place, found, value, deadline);
         }
         Ok(Reply::SetMany { stored: true })
     }
@@ -110,7 +124,7 @@ impl Shard {
         &mut self,
         place: &Place<'_>,
         found: Option<u32>,
-        value: Bytes,
+        value: &Bytes,
         deadline: Deadline,
     ) -> Option<u32> {
         self.fills.kill(self.fill_key(place));
@@ -135,7 +149,7 @@ impl Shard {
         let index = before?;
         if update.is_read() {
             if update.returns != Returns::Metadata {
-                self.touch(index, place.now);
+                self.touch(place, index);
                 self.log_read(index);
             }
             return Some(index);
@@ -144,8 +158,8 @@ impl Shard {
             self.erase(place, Some(index));
             return None;
         }
-        self.set_deadline(index, deadline);
-        self.touch(index, place.now);
+        let index = self.set_deadline(index, deadline);
+        self.touch(place, index);
         self.log_use(index);
         Some(index)
     }
@@ -170,14 +184,15 @@ impl Shard {
     }
 
     fn allows(&self, guard: &Guard, before: Option<u32>, deadline: Deadline) -> bool {
-        let entry = before.map(|index| &self.entries[index as usize]);
-        let old = entry.map(|entry| entry.deadline);
+        let old = before.map(|index| self.entries.get(index).deadline());
         // Never is later than any time.
         let order = |deadline: Deadline| deadline.wall_ms().unwrap_or(u64::MAX);
         let sooner = |old: Deadline| order(deadline) < order(old);
         match guard {
             Guard::If(condition) => holds(*condition, self.version(before)),
-            Guard::Equal(value) => entry.is_some_and(|entry| entry.value() == Some(value)),
+            Guard::Equal(value) => {
+                before.is_some_and(|index| self.entries.value_ref(index) == &value[..])
+            }
             Guard::Persistent => old == Some(Deadline::NEVER),
             Guard::Expiring => old.is_some_and(|old| old != Deadline::NEVER),
             Guard::Later => old.is_some_and(|old| order(deadline) > order(old)),
@@ -198,24 +213,20 @@ impl Shard {
         }
     }
 
-    fn value(&self, index: u32) -> Option<Bytes> {
-        self.entries[index as usize].value().cloned()
-    }
-
     fn snapshot(&self, place: &Place<'_>, index: u32, returns: Returns) -> Snapshot {
-        let entry = &self.entries[index as usize];
-        let container = &self.containers[entry.container as usize];
+        let entry = self.entries.get(index);
+        let container = &self.containers[usize::from(entry.container())];
         Snapshot {
             value: match returns {
                 Returns::Metadata => Bytes::new(),
-                Returns::Value | Returns::Previous => self.value(index).unwrap_or_default(),
+                Returns::Value | Returns::Previous => self.entries.value(index).unwrap_or_default(),
             },
-            value_bytes: entry.value().map_or(0, |value| value.len() as u64),
-            version: container.version(entry.seq),
-            deadline_ms: entry.deadline.wall_ms(),
-            ttl_ms: entry.deadline.left_ms(place.now),
+            value_bytes: entry.value_bytes() as u64,
+            version: container.version(entry.seq()),
+            deadline_ms: entry.deadline().wall_ms(),
+            ttl_ms: entry.deadline().left_ms(place.now),
             memory_bytes: entry.charge(),
-            idle_ms: place.now.0.saturating_sub(Stamps::wall_ms(entry.stamp)),
+            idle_ms: place.now.0.saturating_sub(Stamps::wall_ms(entry.stamp())),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Tests of the store through its public interface.
 
 mod bounds;
+mod churn;
 mod fills;
 mod model;
 mod moving;
 mod operations;
+mod reading;
 mod slots;
 mod stress;
 mod traces;

@@ -150,7 +150,7 @@ fn a_listing_ends_with_its_container() {
     assert_eq!(bed.store.keys(slot(0), page.next, 5), Default::default());
     let nonsense = KeyCursor {
         container: ContainerId(99),
-        below: u32::MAX,
+        position: 0,
     };
     assert_eq!(
         bed.store.keys(slot(0), Some(nonsense), 5),

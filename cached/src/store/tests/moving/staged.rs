@@ -173,6 +173,44 @@ fn memory_is_reserved_used_and_given_back() {
 }
 
 #[test]
+fn remembered_removals_take_memory_and_give_it_back() {
+    let bed = Bed::new(1, 10_000);
+    let mut reserved = 2_000;
+    assert!(bed.store.reserve(reserved));
+    let staged = bed.store.stage(slot(5), Epoch(1));
+    let mut removed = 0;
+    while bed
+        .store
+        .apply(staged, remove(&format!("k{removed}"), 7), &mut reserved)
+        == Applied::Yes
+    {
+        removed += 1;
+    }
+    assert!(
+        (1_100..2_000).contains(&removed),
+        "{removed}: a few are free"
+    );
+    assert!(reserved < 24 && bed.store.used_bytes() > 9_950);
+    let again = bed.store.apply(staged, remove("k1", 8), &mut reserved);
+    assert_eq!(again, Applied::Yes, "it is remembered already");
+    let newer = bed
+        .store
+        .apply(staged, put("k1", "", 9, None, 1), &mut reserved);
+    assert_eq!(newer, Applied::No, "there is no memory for it");
+    bed.store.discard(slot(5), staged).unwrap();
+    assert_eq!(bed.store.used_bytes(), reserved);
+
+    let staged = bed.store.stage(slot(5), Epoch(1));
+    for number in 0..1_100 {
+        let change = remove(&format!("k{number}"), 7);
+        assert_eq!(bed.store.apply(staged, change, &mut reserved), Applied::Yes);
+    }
+    let complete = seal(&bed, staged, 9, 0);
+    bed.store.apply(staged, complete, &mut reserved);
+    assert_eq!(bed.store.used_bytes(), reserved, "nothing else is in use");
+}
+
+#[test]
 fn a_slot_that_comes_back_has_nothing_of_before() {
     let groups = [("g", None)];
     let a = store_with(&groups, 1 << 20, &[0]);
