@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cached_proto::assignment::Assignment;
-use cached_proto::operations::{OperationKind, OperationRecord, OperationState, ProgressRecord};
+use cached_proto::operations::{
+    IntentRecord, OperationKind, OperationRecord, OperationState, ProgressRecord, Want,
+};
 use cached_proto::records::{Mode, PlanMember, PlanRecord};
 use cached_proto::registry_keys::RegistryKey;
 use cached_proto::ring::ALGORITHM;
@@ -368,6 +370,16 @@ fn a_receiver_that_fails_is_asked_ever_more_seldom() {
     let (mut world, slots) = two(380);
     world.ledger.failures = 100;
     write_operation(&mut world, |_| {});
+    // n1 is to keep nothing, so nobody else can have what n2 does not take.
+    let drain = IntentRecord {
+        want: Want::Drain,
+        inc: None,
+        weight: None,
+        by: "ann@desk".to_owned(),
+        at_ms: 0,
+    };
+    let key = RegistryKey::Intent("n1".parse().unwrap());
+    world.registry.put(&keys().key(&key), &drain, 0);
     world.run(MINUTE * 2);
     let failed = world.ledger.failed;
     assert!((20..400).contains(&failed), "{failed}");
@@ -381,7 +393,7 @@ fn a_receiver_that_fails_is_asked_ever_more_seldom() {
     let problems = world.problems(0).join("; ");
     assert!(problems.contains("slots did not go to n2"), "{problems}");
     world.ledger.failures = 0;
-    world.run_until(secs(15.0), settled);
+    world.run_until(MINUTE, settled);
     assert!(owns(&world, 1, &slots));
     assert!(world.nodes[0].state.move_trouble(now).is_empty());
     let counts = progress(&world, "n1").to[&world.nodes[1].id.name];
