@@ -15,7 +15,7 @@ use cached_proto::records::{
 };
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{
-    ClusterName, Epoch, GroupName, Incarnation, Key, MemberId, NodeName, SLOTS, Slot,
+    ClusterName, Epoch, GroupName, Incarnation, MemberId, NodeName, SLOTS, Slot,
 };
 
 use parking_lot::Mutex;
@@ -331,14 +331,7 @@ impl Peers for FakePeers {
     ) -> PeerFuture<'a, crate::peers::keys::KeysPage> {
         Box::pin(async move {
             self.reach(peer)?;
-            let name = peer.id.name.as_str();
-            // One key for each asking, and then the next node's slots.
-            let next = slots_of(&view(&["n1", "n2", "n3"]), name).last().copied();
-            let next = next.and_then(|last| Slot::new(last.number() + 1).ok());
-            Ok(crate::peers::keys::KeysPage {
-                keys: vec![Key::new(format!("{name}-{}", from.slot)).expect("lawful")],
-                next: next.map(|slot| crate::peers::keys::KeysPlace { slot, position: 0 }),
-            })
+            Ok(super::keys::one_key(peer.id.name.as_str(), from))
         })
     }
 

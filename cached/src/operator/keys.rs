@@ -233,3 +233,15 @@ fn length(key: &Key) -> usize {
 fn unavailable(message: String) -> Failure {
     Failure::new(FailureCode::Unavailable, message).retry_after(RETRY_PAUSE)
 }
+
+/// What a made-up member answers: one key, and then the next one's slots.
+#[cfg(test)]
+pub(super) fn one_key(member: &str, from: KeysPlace) -> KeysPage {
+    let view = super::fixture::view(&["n1", "n2", "n3"]);
+    let own = super::fixture::slots_of(&view, member);
+    let next = own.last().map(|last| last.number() + 1);
+    KeysPage {
+        keys: vec![Key::new(format!("{member}-{}", from.slot)).expect("lawful")],
+        next: next.and_then(KeysPlace::at),
+    }
+}

@@ -41,9 +41,9 @@ pub struct Said {
     /// By `CLIENT SETNAME` or `HELLO`.
     pub name: String,
     /// By `CLIENT SETINFO`.
-    pub library: String,
+    pub lib_name: String,
     /// By `CLIENT SETINFO`.
-    pub library_version: String,
+    pub lib_version: String,
     /// By `SELECT`.
     pub database: u32,
     /// By `HELLO`.
@@ -107,8 +107,8 @@ impl Client {
             now.since(self.opened).as_secs(),
             said.database,
             said.version.number(),
-            said.library,
-            said.library_version,
+            said.lib_name,
+            said.lib_version,
         )
     }
 }

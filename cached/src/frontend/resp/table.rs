@@ -156,9 +156,11 @@ impl CommandSpec {
             Ok(last) => last,
             Err(_) => words.saturating_sub(usize::from(self.last_key.unsigned_abs())),
         };
-        let last = if first == 0 { 0 } else { last.min(words - 1) };
-        let range = if first == 0 { 1..=0 } else { first..=last };
-        range.step_by(usize::from(self.step.max(1)))
+        let end = match first {
+            0 => 0,
+            _ => (last + 1).min(words),
+        };
+        (first..end).step_by(usize::from(self.step.max(1)))
     }
 }
 

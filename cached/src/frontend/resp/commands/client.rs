@@ -119,10 +119,10 @@ fn setname(session: &mut Session, args: &Args<'_>) -> Result<Reply, ErrorReply> 
 fn setinfo(session: &mut Session, args: &Args<'_>) -> Result<Reply, ErrorReply> {
     if args.is(2, "lib-name") {
         let name = check("lib-name", args.get(3))?;
-        session.client.said.lock().library = name;
+        session.client.said.lock().lib_name = name;
     } else if args.is(2, "lib-ver") {
         let version = check("lib-ver", args.get(3))?;
-        session.client.said.lock().library_version = version;
+        session.client.said.lock().lib_version = version;
     } else {
         let option = text(args, 2);
         return Err(ErrorReply::new(format!(
