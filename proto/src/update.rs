@@ -200,98 +200,46 @@ mod tests {
         }
     }
 
+    fn update(change: Change, expiry: Expiry) -> Update {
+        Update {
+            change,
+            expiry,
+            ..Update::default()
+        }
+    }
+
     #[test]
     fn what_depends_on_what_it_finds_is_not_repeated() {
-        let put = Change::Put(Bytes::from_static(b"v"));
-        let previous = Returns::Previous;
-        let cases: Vec<(Change, Expiry, Guard, Returns, bool)> = vec![
-            (
-                put.clone(),
-                Expiry::Default,
-                Guard::default(),
-                Returns::Metadata,
-                true,
-            ),
-            (
-                put.clone(),
-                Expiry::At(1),
-                Guard::default(),
-                Returns::Metadata,
-                true,
-            ),
-            (
-                put.clone(),
-                Expiry::Keep,
-                Guard::default(),
-                Returns::Metadata,
-                false,
-            ),
-            (
-                put.clone(),
-                Expiry::Default,
-                Guard::default(),
-                previous,
-                false,
-            ),
-            (
-                put,
-                Expiry::Default,
-                Guard::Expiring,
-                Returns::Metadata,
-                false,
-            ),
-            (Change::Keep, Expiry::Keep, Guard::Expiring, previous, true),
-            (
-                Change::Keep,
-                Expiry::In(5),
-                Guard::default(),
-                Returns::Metadata,
-                true,
-            ),
-            (
-                Change::Keep,
-                Expiry::In(0),
-                Guard::default(),
-                Returns::Metadata,
-                false,
-            ),
-            (
-                Change::Keep,
-                Expiry::At(5),
-                Guard::default(),
-                Returns::Metadata,
-                false,
-            ),
-            (
-                Change::Keep,
-                Expiry::Never,
-                Guard::Expiring,
-                Returns::Metadata,
-                false,
-            ),
-            (
-                Change::Remove,
-                Expiry::Keep,
-                Guard::default(),
-                Returns::Metadata,
-                false,
-            ),
-            (
-                Change::AddInteger(1),
-                Expiry::Keep,
-                Guard::default(),
-                Returns::Value,
-                false,
-            ),
+        let put = || Change::Put(Bytes::from_static(b"v"));
+        let (keep, add) = (Change::Keep, Change::AddInteger(1));
+        let cases = [
+            (update(put(), Expiry::Default), true),
+            (update(put(), Expiry::At(1)), true),
+            (update(put(), Expiry::Keep), false),
+            (update(keep.clone(), Expiry::In(5)), true),
+            (update(keep.clone(), Expiry::In(0)), false),
+            (update(keep.clone(), Expiry::At(5)), false),
+            (update(Change::Remove, Expiry::Keep), false),
+            (update(add, Expiry::Keep), false),
         ];
-        for (change, expiry, guard, returns, expected) in cases {
-            let update = Update {
-                change,
-                expiry,
-                guard,
-                returns,
+        for (plain, expected) in cases {
+            assert_eq!(plain.is_idempotent(), expected, "{plain:?}");
+            let previous = Update {
+                returns: Returns::Previous,
+                ..plain.clone()
             };
-            assert_eq!(update.is_idempotent(), expected, "{update:?}");
+            assert!(!previous.is_idempotent(), "{previous:?}");
+            let guarded = Update {
+                guard: Guard::Expiring,
+                ..plain
+            };
+            assert!(!guarded.is_idempotent(), "{guarded:?}");
         }
+        let look = Update {
+            guard: Guard::Expiring,
+            returns: Returns::Previous,
+            ..update(keep, Expiry::Keep)
+        };
+        assert!(look.is_idempotent(), "it changes nothing");
     }
 }

@@ -80,20 +80,22 @@ pub fn operation_to_pb(group: &GroupName, operation: Operation, route: Route) ->
             first,
             others,
             if_absent,
-        } => {
-            let item = |(key, value): (Key, Bytes)| pb::set_many_request::Item {
-                key: key.into_bytes(),
-                value,
-            };
-            pb::operation::Kind::SetMany(pb::SetManyRequest {
-                group,
-                items: std::iter::once(first).chain(others).map(item).collect(),
-                if_absent,
-                route,
-            })
-        }
+        } => pb::operation::Kind::SetMany(pb::SetManyRequest {
+            group,
+            items: items_to_pb(first, others),
+            if_absent,
+            route,
+        }),
     };
     pb::Operation { kind: Some(kind) }
+}
+
+fn items_to_pb(first: (Key, Bytes), others: Vec<(Key, Bytes)>) -> Vec<pb::set_many_request::Item> {
+    let item = |(key, value): (Key, Bytes)| pb::set_many_request::Item {
+        key: key.into_bytes(),
+        value,
+    };
+    std::iter::once(first).chain(others).map(item).collect()
 }
 
 fn route_to_pb(route: Route) -> Option<pb::Route> {
