@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use bytes::Bytes;
+use cached_proto::limits::KEY_BYTES_MAX;
 use cached_proto::operation::{Condition, Operation, Reply};
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::ring::slot_of;
@@ -17,7 +18,7 @@ use cached_proto::types::{GroupName, Key, MemberId, Slot};
 use super::{Router, groups};
 use crate::clock::WallMs;
 use crate::cluster::view::{ClusterView, Serving};
-use crate::store::{Executed, GroupId};
+use crate::store::{Executed, GroupId, Read};
 
 /// What plain operations of one group have in common. Short-lived: it holds on to a
 /// view, and to the time at which it was made.
@@ -85,30 +86,20 @@ impl Router {
 }
 
 impl Here<'_> {
-    /// Reads the value of a key, and hands it to `found` if there is one.
+    /// Reads the value of a key, and hands it to `found` if there is one: where it stands,
+    /// so `found` copies it and does nothing else.
     pub fn get(&self, key: &[u8], found: impl FnOnce(&[u8])) -> FastRead {
-        let Some((slot, key)) = self.own(key) else {
+        let Some(slot) = self.own(key) else {
             return FastRead::NotHere;
         };
         let store = &self.router.parts.store;
-        let executed = if self.loads {
-            store.try_get(slot, self.group, &key, false, self.now)
-        } else {
-            let operation = Operation::Get {
-                key,
-                no_load: false,
-                metadata_only: false,
-            };
-            store
-                .execute(slot, self.group, &operation, self.now)
-                .map(Some)
-        };
-        match executed {
-            Ok(Some(Executed::Reply(Reply::Get(Some(entry))))) => {
-                found(&entry.value);
-                FastRead::Hit
+        match store.read_with(slot, self.group, key, self.now, |hit| found(hit.value)) {
+            Ok(Read::Hit(())) => FastRead::Hit,
+            Ok(Read::KnownAbsent) => FastRead::Miss,
+            Ok(Read::Missed) if !self.loads => {
+                store.count_miss(slot, self.group);
+                FastRead::Miss
             }
-            Ok(Some(Executed::Reply(Reply::Get(None)) | Executed::KnownAbsent)) => FastRead::Miss,
             _ => FastRead::NotHere,
         }
     }
@@ -120,7 +111,10 @@ impl Here<'_> {
         if bytes > self.router.parts.limits.value_bytes_max {
             return false;
         }
-        let Some((slot, key)) = self.own(key) else {
+        let Some(slot) = self.own(key) else {
+            return false;
+        };
+        let Ok(key) = Key::new(Bytes::copy_from_slice(key)) else {
             return false;
         };
         let operation = Operation::Set {
@@ -138,12 +132,9 @@ impl Here<'_> {
     }
 
     /// The slot of a key, if the key is lawful and the slot is this node's.
-    fn own(&self, key: &[u8]) -> Option<(Slot, Key)> {
+    fn own(&self, key: &[u8]) -> Option<Slot> {
         let slot = slot_of(self.view.hash(), key);
-        if !self.view.is_mine(slot) {
-            return None;
-        }
-        let key = Key::new(Bytes::copy_from_slice(key)).ok()?;
-        Some((slot, key))
+        let is_lawful = (1..=KEY_BYTES_MAX).contains(&key.len());
+        (is_lawful && self.view.is_mine(slot)).then_some(slot)
     }
 }

@@ -110,6 +110,13 @@ impl Desk {
         found
     }
 
+    /// Whether a member of this name has slots, as far as the table says.
+    pub fn owns(&self, name: &NodeName) -> bool {
+        let agreed = self.0.agreed.lock().unwrap();
+        let mut rows = agreed.pages.values().flat_map(|(page, _)| &page.rows);
+        rows.any(|row| row.owner.name == *name)
+    }
+
     /// Whether an operation is open.
     pub fn is_operating(&self) -> bool {
         self.0.agreed.lock().unwrap().operation().is_some()

@@ -483,6 +483,10 @@ impl Director {
                     }
                 }
                 Life::Starting => found.push(format!("{} has not started", slot.name)),
+                // Its lease may yet live, so that all looks well.
+                Life::Down | Life::Left if self.desk.owns(&slot.name) => {
+                    found.push(format!("{} is down and has slots", slot.name));
+                }
                 Life::Down | Life::Left => {}
             }
         }
