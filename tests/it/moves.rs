@@ -126,7 +126,7 @@ async fn the_least_recently_used_stay_so() {
     operator.settled(SETTLED_MAX).await;
     let moved = story::rows_of(&cluster.gateway.url(), "n2").await;
     // More than fits, until about a third of what moved is pushed out.
-    fill(&client, "more", 0..22_500).await;
+    fill(&client, "more", 0..27_000).await;
     let (mut kept_hot, mut kept_cold, mut were_hot) = (0, 0, 0);
     for number in (0..KEYS).filter(|number| moved.contains(&story::slot(&format!("k{number}")))) {
         were_hot += usize::from(hot(&number));

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::register::register;
 use super::shared::{LastProbe, Shared, probe};
 use super::slots::Opened;
-use super::state::State;
 use super::state::event::{Effect, Event, Level, Purpose};
+use super::state::{State, still_after};
 use crate::clock::Moment;
 use crate::faults::crash_point;
 use crate::peers::Peer;
@@ -89,6 +89,9 @@ impl Driver {
                 self.carry_out(effect, &mut opened, now);
             }
             opened.finish(&self.shared);
+            // Last, so that what follows from having stood still is seen first.
+            let fence = shared.view.fence();
+            fence.set_awake_until(now + still_after(shared.config.fence_after));
             self.note_facts(published, now);
         }
         self.watch.cancel();

@@ -180,7 +180,8 @@ pub enum FenceReason {
     Removed,
     /// Mode `strict`, and its last proof of life is too old.
     Expired,
-    /// Mode `available`, and it has been cut off from registry and peers for too long.
+    /// Mode `available`, and it has been cut off from registry and peers for too long, or
+    /// it stood still and has not looked around since.
     Isolated,
     /// It has signed off.
     Stopping,
@@ -195,6 +196,9 @@ pub struct Fence {
     sure_until: AtomicU64,
     /// In mode `available`, when serving degraded ends; `u64::MAX`: it does not.
     degraded_until: AtomicU64,
+    /// Until when the loop that keeps this up to date counts as running: past it, this
+    /// process stood still, and what is written here is old.
+    awake_until: AtomicU64,
     /// 0 closed (see `reason`), 1 open.
     open: AtomicU8,
     reason: AtomicU8,
@@ -215,6 +219,7 @@ impl Fence {
         Self {
             sure_until: AtomicU64::new(0),
             degraded_until: AtomicU64::new(u64::MAX),
+            awake_until: AtomicU64::new(u64::MAX),
             open: AtomicU8::new(0),
             reason: AtomicU8::new(0),
             strict,
@@ -248,6 +253,12 @@ impl Fence {
         self.degraded_until.store(micros, Ordering::SeqCst);
     }
 
+    /// The loop that keeps this up to date runs; if it is not heard of by then, the process
+    /// does not.
+    pub fn set_awake_until(&self, until: Moment) {
+        self.awake_until.store(until.as_micros(), Ordering::SeqCst);
+    }
+
     /// What an operation that completes now may be answered with.
     pub fn check(&self, now: Moment) -> Serving {
         if self.open.load(Ordering::SeqCst) == 0 {
@@ -260,7 +271,11 @@ impl Fence {
         if self.strict {
             return Serving::Fenced(FenceReason::Expired);
         }
-        if now.as_micros() <= self.degraded_until.load(Ordering::SeqCst) {
+        let until = [&self.degraded_until, &self.awake_until];
+        if until
+            .iter()
+            .all(|until| now.as_micros() <= until.load(Ordering::SeqCst))
+        {
             return Serving::Degraded;
         }
         Serving::Fenced(FenceReason::Isolated)
@@ -329,5 +344,36 @@ impl ViewCell {
     /// The fence of this process.
     pub fn fence(&self) -> &Fence {
         &self.fence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(secs: u64) -> Moment {
+        Moment::from_micros(secs * 1_000_000)
+    }
+
+    #[test]
+    fn who_stood_still_serves_nothing_before_it_has_looked_around() {
+        for (strict, degraded) in [
+            (false, Serving::Degraded),
+            (true, Serving::Fenced(FenceReason::Expired)),
+        ] {
+            let fence = Fence::new(strict);
+            fence.open();
+            fence.extend(at(10), Duration::from_secs(5));
+            fence.set_degraded_until(Some(at(75)));
+            fence.set_awake_until(at(12));
+            assert_eq!(fence.check(at(15)), Serving::Yes, "a proof is a proof");
+            let asleep = match strict {
+                true => FenceReason::Expired,
+                false => FenceReason::Isolated,
+            };
+            assert_eq!(fence.check(at(16)), Serving::Fenced(asleep));
+            fence.set_awake_until(at(18));
+            assert_eq!(fence.check(at(16)), degraded);
+        }
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct Life {
     pub(super) reread_since: Option<Moment>,
     pub(super) open: bool,
     pub(super) degraded_until: Option<Moment>,
+    /// When it was seen last that the process had stood still.
+    pub(super) woke_at: Option<Moment>,
 }
 
 impl Life {
@@ -87,6 +89,7 @@ impl Life {
             reread_since: Some(now),
             open: false,
             degraded_until: None,
+            woke_at: None,
         }
     }
 }

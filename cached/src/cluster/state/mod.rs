@@ -68,6 +68,11 @@ pub(crate) fn grace(fence_after: Duration) -> Duration {
     fence_after.mul_f64(1.01) + Duration::from_millis(500)
 }
 
+/// A process that is not heard of by itself for so long stood still, or its machine did.
+pub(crate) fn still_after(fence_after: Duration) -> Duration {
+    fence_after / 2
+}
+
 /// The machine.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -210,8 +215,10 @@ impl State {
             .last_tick
             .map_or(Duration::ZERO, |last| now.since(last));
         self.last_tick = Some(now);
-        if gap > self.config.fence_after / 2 {
+        if gap > still_after(self.config.fence_after) {
             // The process was paused: what it believes of itself and of others is old.
+            self.life.woke_at = Some(now);
+            self.read_now(now);
             self.check_soon();
             self.probes.forget_misses();
             self.inquiries.clear();

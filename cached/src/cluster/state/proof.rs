@@ -9,6 +9,10 @@ use super::reads::backwards;
 use crate::clock::Moment;
 use crate::registry::{RegistryError, Snapshot};
 
+/// How long a process that stood still waits for a read before it serves without the
+/// registry: many reads, and little beside the pause.
+const WAKING_MAX: Duration = Duration::from_secs(2);
+
 impl State {
     /// The next self-check is due at once.
     pub(super) fn check_soon(&mut self) {
@@ -90,10 +94,19 @@ impl State {
             self.effects.push(Effect::OpenFence);
         }
         let until = self.life.proof + self.config.fence_after + self.config.isolation_cap;
-        let until = (!self.most_lack_the_registry(now)).then_some(until);
+        let until = match self.is_waking(now) {
+            true => Some(Moment::default()),
+            false => (!self.most_lack_the_registry(now)).then_some(until),
+        };
         if until != self.life.degraded_until {
             self.life.degraded_until = until;
             self.effects.push(Effect::DegradedUntil(until));
         }
+    }
+
+    /// The process stood still, and may not know yet what was taken from it meanwhile.
+    fn is_waking(&self, now: Moment) -> bool {
+        let woke_at = self.life.woke_at;
+        woke_at.is_some_and(|at| now < at + WAKING_MAX && !self.reads.has_read_since(at))
     }
 }
