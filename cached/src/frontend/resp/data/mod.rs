@@ -1,6 +1,6 @@
 //! The commands that work on keys: words in, a plan out. Pure: no network, no clock.
 //!
-//! Reading order: [`words`] (numbers and keys), `options` (of `SET` and `GETEX`), then
+//! Reading order: `words` (numbers and keys), `options` (of `SET` and `GETEX`), then
 //! the commands by what they are about.
 
 mod edits;
