@@ -29,6 +29,27 @@ async fn all_senders_together_keep_to_the_rate() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn small_batches_do_not_pass_the_rate_by() {
+    let mut world = World::new();
+    // Each of these is little enough to be sealed before anything was sent.
+    world.fill(10, 1000);
+    world.n1.transfers.set_rate(10_000);
+    let started = world.clock.now();
+    let first = world.start_with(1, &[0], false);
+    let second = world.start_with(2, &[1], false);
+    assert_eq!(world.n1.news().await, MoveNews::CaughtUp);
+    assert_eq!(world.n1.news().await, MoveNews::CaughtUp);
+    for id in [first, second] {
+        world.n1.transfers.seal(&id);
+        let news = world.n1.news().await;
+        assert!(matches!(news, MoveNews::Sealed(_)), "{news:?}");
+    }
+    let took = world.clock.now().since(started);
+    assert!(took > Duration::from_millis(900), "{took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_higher_rate_is_felt_soon() {
     let mut world = World::new();
     world.fill(1000, 1000);
