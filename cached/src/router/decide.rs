@@ -20,6 +20,10 @@ const SOON: Duration = Duration::from_millis(200);
 /// Advised pause where a member has to register or load its table first.
 const LATER: Duration = Duration::from_secs(1);
 
+/// How long requests wait for a member that vanished: leases that ran out while the
+/// registry was away end with its return, and their owners register again at once.
+const RETURN_MAX: Duration = Duration::from_secs(1);
+
 /// Everything a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -62,6 +66,8 @@ pub enum Decision {
     /// The same, because this process has blacklisted the owner; an operation that
     /// was under way before that may wait for the next probe.
     Listed(Failure),
+    /// The owner vanished a moment ago and is likely to be back: wait for it.
+    AwaitReturn(Failure),
     /// The owner cannot be asked: load from the origin and store nothing.
     LoadUncached,
     /// Somebody knows more than this process does: read the registry, decide again.
@@ -131,12 +137,9 @@ fn here(question: &Question<'_>, epoch: Epoch) -> Decision {
 
 /// The caller routes by itself and asked the wrong node.
 fn elsewhere(question: &Question<'_>, owner: &MemberView) -> Decision {
-    if is_gone(owner) {
-        return question.uncached_or(|| gone(question, owner));
-    }
     match question.view.hint(question.slot) {
-        Some(hint) => Decision::Refuse(Failure::wrong_owner(hint)),
-        None => question.uncached_or(|| gone(question, owner)),
+        Some(hint) if !is_gone(owner) => Decision::Refuse(Failure::wrong_owner(hint)),
+        _ => without_owner(question, owner),
     }
 }
 
@@ -148,7 +151,7 @@ fn forward(
     admit: &mut dyn FnMut(&MemberId) -> Admission,
 ) -> Decision {
     let Some(record) = owner.record.as_ref().filter(|_| !is_gone(owner)) else {
-        return question.uncached_or(|| gone(question, owner));
+        return without_owner(question, owner);
     };
     if let Some(entry) = question.view.blacklist.get(&owner.id.name)
         && entry.inc == owner.id.inc
@@ -228,6 +231,16 @@ fn is_gone(member: &MemberView) -> bool {
         .record
         .as_ref()
         .is_none_or(|record| record.state == MemberState::Gone)
+}
+
+/// Nobody can serve the slot now.
+fn without_owner(question: &Question<'_>, owner: &MemberView) -> Decision {
+    let failure = gone(question, owner);
+    let vanished = owner.absent_since.filter(|_| owner.record.is_none());
+    match vanished.is_some_and(|since| question.now.since(since) < RETURN_MAX) {
+        true if !question.loadable => Decision::AwaitReturn(failure),
+        _ => question.uncached_or(|| failure),
+    }
 }
 
 fn gone(question: &Question<'_>, owner: &MemberView) -> Failure {

@@ -56,6 +56,14 @@ impl Blocked {
         }
     }
 
+    /// The registry tells when the owner is back, and nobody here.
+    pub(super) fn vanished(failure: Failure) -> Self {
+        Self {
+            failure,
+            look_after: Some(OPENING_PAUSE),
+        }
+    }
+
     /// Who opens, seals or releases the slot tells when that is done.
     fn moving(refused: &Refused) -> Self {
         Self {
@@ -105,7 +113,10 @@ impl Router {
                 AtStore::Missed | AtStore::Blocked(_) => None,
             },
             Decision::Refuse(failure) | Decision::Listed(failure) => Some(Err(failure)),
-            Decision::Forward { .. } | Decision::LoadUncached | Decision::RefreshFirst => None,
+            Decision::Forward { .. }
+            | Decision::AwaitReturn(_)
+            | Decision::LoadUncached
+            | Decision::RefreshFirst => None,
         }
     }
 

@@ -277,6 +277,7 @@ impl Router {
             }
             Decision::Listed(failure) if journey.was_attempted() => Step::Paused(failure),
             Decision::Refuse(failure) | Decision::Listed(failure) => Step::Settled(Err(failure)),
+            Decision::AwaitReturn(failure) => Step::Blocked(Blocked::vanished(failure)),
             Decision::RefreshFirst => Step::Refresh,
             Decision::LoadUncached => Step::LoadUncached,
             Decision::Forward { peer, epoch } => Step::Send(peer, epoch),

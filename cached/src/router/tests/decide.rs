@@ -193,6 +193,21 @@ fn slots_of_who_is_gone_fail_fast_or_are_loaded() {
         };
         assert_eq!(decided(&loadable), Decision::LoadUncached);
     }
+    for (route, loadable) in [(Route::Forward, false), (OWNER_ONLY, true)] {
+        let soon = Question {
+            route,
+            loadable,
+            now: Moment::from_micros(8_999_999),
+            ..question(&view, OF_N2)
+        };
+        match decided(&soon) {
+            Decision::AwaitReturn(failure) if !loadable => {
+                assert!(failure.message.contains("n2, which is gone"), "{failure}");
+            }
+            Decision::LoadUncached if loadable => (),
+            other => panic!("{other:?}"),
+        }
+    }
     let late = Question {
         now: Moment::from_micros(60_000_000),
         ..question(&view, OF_N2)

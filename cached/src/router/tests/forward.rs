@@ -257,6 +257,7 @@ async fn slots_of_who_is_gone_fail_fast_or_are_loaded_uncached() {
     };
     let world = World::new();
     gone(&world);
+    world.clock.sleep(Duration::from_secs(1)).await;
     let started = world.clock.now();
     let failure = world.execute(get(key_of(1, 0))).await.unwrap_err();
     assert!(failure.message.contains("n2, which is gone"), "{failure}");
@@ -278,6 +279,27 @@ async fn slots_of_who_is_gone_fail_fast_or_are_loaded_uncached() {
         world.execute(write()).await.unwrap_err().code,
         FailureCode::Unavailable
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_vanished_a_moment_ago_is_waited_for() {
+    let world = World::new();
+    let record = world.view.load().members[1].record.clone();
+    world.publish(|view| {
+        view.members[1].record = None;
+        view.members[1].absent_since = Some(world.clock.now());
+    });
+    world.script.then(Deed::Each(found("back")));
+    let back = async {
+        world.clock.sleep(Duration::from_millis(700)).await;
+        world.publish(|view| {
+            view.members[1].record = record;
+            view.members[1].absent_since = None;
+        });
+    };
+    let (answer, ()) = tokio::join!(world.execute(get(key_of(1, 0))), back);
+    answer.unwrap();
+    assert_eq!(world.script.asked().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
