@@ -6,6 +6,7 @@ pub mod layout;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cached_client::records::Policy;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reads, writes and runs cached clusters.
@@ -500,6 +501,9 @@ pub enum GroupsCommand {
         /// Time to live of entries written without one [default: none].
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         ttl: Option<Duration>,
+        /// Who goes first when it is full: lru or s3fifo.
+        #[arg(long, value_name = "POLICY", default_value_t = Policy::Lru)]
+        policy: Policy,
         /// Number by which Redis clients SELECT it, 1 to 1024 [default: none].
         #[arg(long, value_name = "N")]
         resp_db: Option<u32>,

@@ -1,4 +1,4 @@
-//! The order of one group in one shard: a main list, in which every use makes an entry
+//! Least recently used first, exactly: a main list, in which every use makes an entry
 //! the newest, and strands: entries that arrived from another node, each strand in the
 //! order of their stamps. Together they are exact LRU, because the oldest entry is the
 //! oldest end of some list.
@@ -9,13 +9,13 @@ use super::{List, NONE, Ordered};
 
 /// The order. A strand only loses entries, so only its oldest end is kept.
 #[derive(Debug, Default)]
-pub(crate) struct Order {
+pub(crate) struct Lru {
     main: List,
     /// The oldest entry of each strand, by its stamp.
     strands: BTreeSet<(u64, u32)>,
 }
 
-impl Order {
+impl Lru {
     /// The entry that goes first, with its stamp.
     pub(crate) fn oldest(&self, entries: &impl Ordered) -> Option<(u64, u32)> {
         let main = self.main.oldest();
