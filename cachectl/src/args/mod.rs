@@ -228,7 +228,7 @@ pub enum Command {
     Ring(Ring),
     /// Counters by node or group.
     #[command(
-        after_help = "Examples:\n  cachectl stats\n  cachectl stats n1 --by group\n\nExit codes: 0 ok · 3 no such node · 4 unreachable"
+        after_help = "Examples:\n  cachectl stats\n  cachectl stats n1 --by group\n  cachectl stats --memory\n\nExit codes: 0 ok · 3 no such node · 4 unreachable"
     )]
     Stats(Stats),
     /// Give nodes that wait, or were drained, their share of the slots.
@@ -445,6 +445,9 @@ pub struct Stats {
     /// What a line stands for.
     #[arg(long, value_enum, value_name = "WHAT", default_value = "node")]
     pub by: StatsBy,
+    /// What the memory of each node is for: parts that sum up to its RSS.
+    #[arg(long, conflicts_with = "by")]
+    pub memory: bool,
 }
 
 /// `blacklist`.
