@@ -100,6 +100,33 @@ pub(super) fn rest(took: Duration) -> Duration {
     late.saturating_mul(PATIENCE).min(REST_MAX)
 }
 
+/// When slots may be sealed next. Requests for sealed slots wait, so on a node that has
+/// other work a seal is followed by a rest of several times its length: then few requests
+/// meet one, however long a seal takes on that machine.
+#[derive(Debug, Default)]
+pub(super) struct SealPace {
+    next: Moment,
+}
+
+/// How many times its length the rest after a seal is.
+const SEAL_REST: u32 = 6;
+
+/// Longest such rest: a page after another is sealed in bounded time on any machine.
+const SEAL_REST_MAX: Duration = Duration::from_millis(100);
+
+impl SealPace {
+    /// How long to wait before the next seal; zero: none.
+    pub(super) fn wait(&self, now: Moment) -> Duration {
+        self.next.since(now)
+    }
+
+    /// A seal that lasted so long has ended, and requests came meanwhile.
+    pub(super) fn rest(&mut self, now: Moment, lasted: Duration) {
+        let rest = lasted.saturating_mul(SEAL_REST).min(SEAL_REST_MAX);
+        self.next = self.next.max(now + rest);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +143,17 @@ mod tests {
                 Duration::from_millis(expected)
             );
         }
+    }
+
+    #[test]
+    fn seals_are_few_where_they_take_long() {
+        let mut pace = SealPace::default();
+        assert_eq!(pace.wait(at(5)), Duration::ZERO);
+        pace.rest(at(10), Duration::from_millis(4));
+        assert_eq!(pace.wait(at(12)), Duration::from_millis(22));
+        assert_eq!(pace.wait(at(34)), Duration::ZERO);
+        pace.rest(at(1000), Duration::from_secs(1));
+        assert_eq!(pace.wait(at(1000)), SEAL_REST_MAX);
     }
 
     #[test]

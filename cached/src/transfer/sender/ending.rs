@@ -12,6 +12,7 @@ use crate::peers::MoveStream;
 impl Sender {
     /// Does what is left to do.
     pub(super) async fn end(&mut self, over: Over, stream: &mut Option<MoveStream>) {
+        self.rest_after_seal();
         match over {
             // A sealed slot stays sealed: its commit may be under way.
             Over::Stopped if self.decided_elsewhere => {}
@@ -51,6 +52,17 @@ impl Sender {
                 self.tell(news).await;
                 self.tell_if_unheard(heard).await;
             }
+        }
+    }
+
+    /// The seal is over; the next one waits if requests came meanwhile.
+    fn rest_after_seal(&mut self) {
+        let parts = &self.shared.parts;
+        if let Some((since, asked)) = self.sealed.take()
+            && parts.counters.asked() != asked
+        {
+            let now = parts.clock.now();
+            self.shared.seals.lock().rest(now, now.since(since));
         }
     }
 
