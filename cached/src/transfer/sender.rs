@@ -21,7 +21,6 @@ use super::messages::{Changes, Declined, Offer, Sums, ToReceiver, ToSender};
 use super::messages::{compare, group_of, offered, word};
 use super::order::{MoveEnd, MoveNews};
 use super::{Told, Transfers, throttle};
-use crate::clock::Moment;
 use crate::faults::{Fault, crash_point, planted};
 use crate::peers::{MoveStream, PeerError};
 use crate::store::{Change, GroupId, KeyCursor, MoveLog, SlotInfo};
@@ -86,8 +85,8 @@ pub(super) struct Sender {
     may_be_kept: bool,
     /// `Sealed` was told: nothing but the outcome of the commit ends it (R1).
     decided_elsewhere: bool,
-    /// Since when slots are sealed, and how many operations had been asked for then.
-    sealed: Option<(Moment, u64)>,
+    /// Slots are sealed, and so many operations had been held up before.
+    sealed: Option<u64>,
     /// What a planted fault holds back.
     late: Late,
 }
@@ -264,11 +263,9 @@ impl Sender {
                 self.tell(MoveNews::CaughtUp).await;
             }
             if self.flow.has_caught_up() && self.batch.seal_wanted() {
-                let rest = match self.batch.order.haste {
-                    true => Duration::ZERO,
-                    false => self.shared.seals.lock().wait(now),
-                };
-                if !rest.is_zero() {
+                let asked = self.shared.parts.counters.asked();
+                let rest = self.shared.seals.lock().wait(now, asked);
+                if !rest.is_zero() && !self.batch.order.haste {
                     wanted_since = None;
                     self.step(stream, rest).await?;
                     continue;
@@ -323,7 +320,7 @@ impl Sender {
         self.may_be_kept = true;
         let clock = self.shared.parts.clock.clone();
         let (wall, until) = (clock.wall(), clock.now() + SEAL_MAX);
-        self.sealed = Some((clock.now(), self.shared.parts.counters.asked()));
+        self.sealed = Some(self.shared.parts.parking.entered());
         let mut own = Sums::new();
         for info in &self.slots {
             let sealed = self

@@ -55,14 +55,13 @@ impl Sender {
         }
     }
 
-    /// The seal is over; the next one waits if requests came meanwhile.
+    /// The seal is over; the next one waits if operations had to wait for this one.
     fn rest_after_seal(&mut self) {
         let parts = &self.shared.parts;
-        if let Some((since, asked)) = self.sealed.take()
-            && parts.counters.asked() != asked
-        {
-            let now = parts.clock.now();
-            self.shared.seals.lock().rest(now, now.since(since));
+        if let Some(before) = self.sealed.take() {
+            let (now, asked) = (parts.clock.now(), parts.counters.asked());
+            let parked = parts.parking.entered() - before;
+            self.shared.seals.lock().rest(now, asked, parked);
         }
     }
 
