@@ -150,6 +150,7 @@ impl Fake {
             epoch: Epoch(epoch),
             owner: self.id(),
             address,
+            also: Vec::new(),
         }
     }
 

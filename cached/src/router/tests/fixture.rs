@@ -165,6 +165,7 @@ pub(super) fn redirect(slot: Slot, owner: &MemberId, epoch: Epoch) -> Failure {
         epoch,
         owner: owner.clone(),
         address,
+        also: Vec::new(),
     })
 }
 
