@@ -13,6 +13,7 @@ use cached_client::types::{GroupName, Key, Ttl};
 use serde_json::{Value, json};
 
 use super::Session;
+use super::explain::Around;
 use crate::args::{Delete, Get, InGroup, KeyEncoding, Locate, Set};
 use crate::error::{CliError, Code};
 use crate::output::table::{Table, text};
@@ -252,8 +253,11 @@ pub async fn locate(session: &Session, args: &Locate) -> Result<Report, CliError
         lines.extend([
             ("epoch", location.epoch.to_string()),
             ("next on ring", names(&location)),
-            ("value", value),
         ]);
+        let around = Around::ask(session, &location).await;
+        around.add_to(&mut json);
+        lines.extend(around.lines());
+        lines.push(("value", value));
     }
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let body = lines

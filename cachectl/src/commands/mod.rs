@@ -8,6 +8,7 @@ pub mod config;
 pub mod context;
 pub mod data;
 pub mod events;
+mod explain;
 pub mod groups;
 pub mod hotkeys;
 mod keys;

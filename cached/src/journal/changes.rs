@@ -175,7 +175,7 @@ fn serving(old: Serving, new: Serving, notes: &mut Vec<Note>) {
         return;
     }
     notes.push(match new {
-        Serving::Yes => Note::new(Severity::Info, "serving", "", "this node serves its slots"),
+        Serving::Yes => Note::new(Severity::Info, "serving", "", "this node serves"),
         Serving::Degraded => {
             let text = "this node serves without having reached the registry lately";
             Note::new(Severity::Warning, "degraded", "", text)
