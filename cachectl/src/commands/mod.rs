@@ -5,6 +5,7 @@ pub mod blacklist;
 pub mod data;
 pub mod groups;
 pub mod layout;
+pub mod memory;
 pub mod nodes;
 pub mod ring;
 pub mod stats;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cached_client::admin::{GroupStats, NodeStats};
 use serde_json::{Value, json};
 
-use super::Session;
+use super::{Session, memory};
 use crate::args::{self, StatsBy};
 use crate::error::{CliError, Code};
 use crate::output::table::{Table, number, text};
@@ -33,6 +33,7 @@ pub async fn stats(session: &Session, args: &args::Stats) -> Result<Report, CliE
     }
     let groups = by_group(&nodes);
     let body = match args.by {
+        StatsBy::Node if args.memory => memory::table(&nodes),
         StatsBy::Node => node_table(&nodes),
         StatsBy::Group => group_table(&groups),
     };
@@ -208,6 +209,7 @@ pub fn node_json(node: &NodeStats) -> Value {
         "memory_limit_bytes": node.memory_limit_bytes,
         "memory_used_bytes": node.memory_used_bytes,
         "resident_bytes": node.resident_bytes,
+        "memory": memory::json(&node.memory),
         "cpu_micros": node.cpu.as_micros() as u64,
         "slots": node.slots,
         "slots_lost": node.slots_lost,

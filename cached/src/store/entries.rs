@@ -211,7 +211,7 @@ impl Entries {
 
     fn write_over(&mut self, entry: u32, draft: &Draft<'_>) -> u32 {
         let before = self.get(entry).granules();
-        let (links, is_linked) = (self.links(entry), self.is_linked(entry));
+        let (links, list) = (self.links(entry), self.list(entry));
         let stamp = self.stamp(entry);
         let granules = draft.granules();
         let to = if granules == before {
@@ -224,7 +224,7 @@ impl Entries {
         draft.write(self.arena.cell_mut(to));
         self.set_newer(to, links.newer);
         self.set_older(to, links.older);
-        self.set_linked(to, is_linked);
+        self.set_list(to, list);
         self.set_stamp(to, stamp);
         to
     }
@@ -256,12 +256,12 @@ impl Linked for Entries {
 }
 
 impl Ordered for Entries {
-    fn is_linked(&self, entry: u32) -> bool {
-        entry::is_linked(self.arena.cell(entry))
+    fn list(&self, entry: u32) -> u8 {
+        entry::list(self.arena.cell(entry))
     }
 
-    fn set_linked(&mut self, entry: u32, is_linked: bool) {
-        entry::set_linked(self.arena.cell_mut(entry), is_linked);
+    fn set_list(&mut self, entry: u32, list: u8) {
+        entry::set_list(self.arena.cell_mut(entry), list);
     }
 
     fn stamp(&self, entry: u32) -> u64 {
@@ -270,6 +270,10 @@ impl Ordered for Entries {
 
     fn set_stamp(&mut self, entry: u32, stamp: u64) {
         entry::set_stamp(self.arena.cell_mut(entry), stamp);
+    }
+
+    fn charge(&self, entry: u32) -> u64 {
+        self.get(entry).charge()
     }
 }
 

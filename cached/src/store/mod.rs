@@ -16,7 +16,8 @@
 //!
 //! One lock is held at a time, for at most some thousand entries. Bounds hold over
 //! all shards: a writer evicts in its own shard, and turns to the others when that
-//! has nothing left to give. With one shard that is exact LRU.
+//! has nothing left to give. With one shard that is exactly the
+//! policy of the group.
 
 mod arena;
 mod budget;
@@ -59,7 +60,7 @@ use lock::{Held, ShardLock};
 use shard::{CHUNK, Scope, Shard, ShardConfig};
 
 pub use edit::Unfit;
-pub use memory::MemoryParts;
+pub use memory::{MemoryParts, MemoryUse};
 pub use moves::{Change, MoveLog, SlotSum};
 pub use moving::{Applied, Purge, Scanned};
 pub use reading::{Hit, Read, Run};
@@ -117,13 +118,14 @@ impl Store {
     }
 
     /// Creates a group or changes its settings; lowering a bound evicts at once. A
-    /// changed time to live is for entries written from now on. At most
+    /// changed time to live is for entries written from now on, and a changed policy for
+    /// stores to come. At most
     /// [`GROUPS_MAX`](cached_proto::limits::GROUPS_MAX) names, which the caller checks.
     pub fn set_group(&self, name: &GroupName, settings: GroupSettings) -> GroupId {
         let id = self.groups.set(name, settings, |id, budget| {
             for shard in &self.shards {
                 let mut shard = shard.lock();
-                shard.set_group(id, name, budget, settings.default_ttl);
+                shard.set_group(id, name, budget, settings);
             }
         });
         self.relieve(Scope::Group(id), None);
