@@ -7,7 +7,7 @@ use cached_tests::binaries;
 use cached_tests::command::Runner;
 
 /// Commands that have help of their own; the first word is the program.
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 39] = [
     "cached",
     "cached dev",
     "cachectl",
@@ -45,6 +45,7 @@ const COMMANDS: [&str; 38] = [
     "cachectl groups describe",
     "cachectl groups flush",
     "cachectl bench",
+    "cachectl top",
     "cachectl version",
 ];
 

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod layout;
+pub mod top;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -288,6 +289,11 @@ pub enum Command {
         after_help = "Examples:\n  cachectl bench --duration 30s --fill --dist zipf:0.99 --mix get=90,set=10\n  cachectl bench --rate 20000 --clients 64 --size 32-4KiB -o json\n\nCtrl-C ends it early, with the same summary. One core sends: for more load start it\nseveral times, each with a --prefix of its own.\n\nExit codes: 0 ok · 4 unreachable · 8 some operations failed, or keys are left · 130 ended by Ctrl-C"
     )]
     Bench(bench::Bench),
+    /// The cluster on one screen, and what can be done to it.
+    #[command(
+        after_help = "Examples:\n  cachectl top\n  cachectl top --read-only --screen migrations\n\nKeys: ? lists them, 1-8 choose a screen, q ends; what runs on the cluster goes on.\n\nExit codes: 0 ok · 2 no terminal"
+    )]
+    Top(top::Top),
     /// This program's version, and the nodes'.
     #[command(
         after_help = "Examples:\n  cachectl version\n  cachectl version -o json\n\nExit codes: 0 ok"

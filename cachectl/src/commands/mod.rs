@@ -79,6 +79,7 @@ pub async fn run(session: &Session, command: &Command) -> Result<Report, CliErro
         Command::Blacklist(args) => blacklist::blacklist(session, args).await,
         Command::Groups(args) => groups::groups(session, args).await,
         Command::Bench(args) => bench::bench(session, args).await,
+        Command::Top(args) => crate::top::top(session, args).await,
         Command::Version => version::version(session).await,
     }
 }
@@ -96,20 +97,7 @@ impl Session {
 
     /// Whom to ask: the endpoints named, else the members that etcd knows.
     pub async fn endpoints(&self) -> Result<Vec<String>, CliError> {
-        let mut endpoints = self.settings.endpoints.clone();
-        if endpoints.is_empty()
-            && let Some(seed) = &self.settings.etcd
-        {
-            let members = read_etcd(seed).await?.members;
-            endpoints = members.into_iter().map(|member| member.address).collect();
-        }
-        if endpoints.is_empty() {
-            return Err(CliError::new(
-                Code::Unreachable,
-                "etcd knows of no member that could answer",
-            ));
-        }
-        Ok(endpoints)
+        endpoints(&self.settings).await
     }
 
     /// Operators' calls to these addresses.
@@ -214,6 +202,24 @@ impl Session {
             ))),
         }
     }
+}
+
+/// Whom to ask: the endpoints named, else the members that etcd knows.
+pub async fn endpoints(settings: &Settings) -> Result<Vec<String>, CliError> {
+    let mut endpoints = settings.endpoints.clone();
+    if endpoints.is_empty()
+        && let Some(seed) = &settings.etcd
+    {
+        let members = read_etcd(seed).await?.members;
+        endpoints = members.into_iter().map(|member| member.address).collect();
+    }
+    if endpoints.is_empty() {
+        return Err(CliError::new(
+            Code::Unreachable,
+            "etcd knows of no member that could answer",
+        ));
+    }
+    Ok(endpoints)
 }
 
 /// Who asks, for the records that others read: `user@host`.
