@@ -5,6 +5,7 @@ pub mod data;
 pub mod layout;
 pub mod look;
 pub mod tools;
+pub mod top;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -366,6 +367,11 @@ pub enum Command {
         after_help = "Examples:\n  cachectl debug bundle\n  cachectl debug bundle --out cluster.tar.gz\n\nExit codes: 0 ok, also when some did not answer · 4 nobody answered"
     )]
     Debug(tools::Debug),
+    /// The cluster on one screen, and what can be done to it.
+    #[command(
+        after_help = "Examples:\n  cachectl top\n  cachectl top --read-only --screen migrations\n\nKeys: ? lists them, 1-8 choose a screen, q ends; what runs on the cluster goes on.\n\nExit codes: 0 ok · 2 no terminal"
+    )]
+    Top(top::Top),
     /// This program's version, and the nodes'.
     #[command(
         after_help = "Examples:\n  cachectl version\n  cachectl version -o json\n\nExit codes: 0 ok"

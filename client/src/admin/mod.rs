@@ -118,7 +118,8 @@ impl Admin {
     /// stream: watch again, and another node may answer.
     pub async fn watch_topology(
         &self,
-    ) -> Result<impl Stream<Item = Result<Answered<Topology>, Error>> + Send + 'static, Error> {
+    ) -> Result<impl Stream<Item = Result<Answered<Topology>, Error>> + Send + 'static + use<>, Error>
+    {
         let (first, feed) = nodes::open(&self.connections, self.addresses(), self.timeout).await?;
         Ok(stream::unfold(
             (Some(first), Some(feed)),
