@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`args`] (what is typed), [`contexts`] and [`settings`] (how the
 //! cluster is reached), [`commands`] (what is done), [`output`] (the only place that prints),
-//! [`error`] (exit codes).
+//! [`top`] (the screen), [`error`] (exit codes).
 
 pub mod args;
 pub mod commands;
@@ -12,4 +12,5 @@ pub mod error;
 pub mod interrupt;
 pub mod output;
 pub mod settings;
+pub mod top;
 pub mod units;

@@ -7,7 +7,7 @@ use cached_tests::binaries;
 use cached_tests::command::Runner;
 
 /// Commands that have help of their own; the first word is the program.
-const COMMANDS: [&str; 58] = [
+const COMMANDS: [&str; 59] = [
     "cached",
     "cached dev",
     "cachectl",
@@ -65,6 +65,7 @@ const COMMANDS: [&str; 58] = [
     "cachectl cheat",
     "cachectl debug",
     "cachectl debug bundle",
+    "cachectl top",
     "cachectl version",
 ];
 

@@ -30,6 +30,7 @@ mod replay;
 mod resp_clients;
 mod resp_differential;
 mod room;
+mod rude_clients;
 mod security;
 mod silent_registry;
 mod stops;

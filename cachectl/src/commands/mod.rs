@@ -14,6 +14,7 @@ pub mod hotkeys;
 mod keys;
 pub mod layout;
 pub mod manual;
+pub mod memory;
 pub mod nodes;
 mod rates;
 pub mod ring;
@@ -152,6 +153,7 @@ pub async fn run(session: &Session, command: &Command) -> Result<Report, CliErro
             DebugCommand::Bundle { out } => bundle::bundle(session, out.as_ref()).await,
         },
         Command::Bench(args) => bench::bench(session, args).await,
+        Command::Top(args) => crate::top::top(session, args).await,
         Command::Version => version::version(session).await,
     }
 }
@@ -169,20 +171,7 @@ impl Session {
 
     /// Whom to ask: the endpoints named, else the members that etcd knows.
     pub async fn endpoints(&self) -> Result<Vec<String>, CliError> {
-        let mut endpoints = self.settings.endpoints.clone();
-        if endpoints.is_empty()
-            && let Some(seed) = &self.settings.etcd
-        {
-            let members = read_etcd(seed).await?.members;
-            endpoints = members.into_iter().map(|member| member.address).collect();
-        }
-        if endpoints.is_empty() {
-            return Err(CliError::new(
-                Code::Unreachable,
-                "etcd knows of no member that could answer",
-            ));
-        }
-        Ok(endpoints)
+        endpoints(&self.settings).await
     }
 
     /// Operators' calls to these addresses.
@@ -300,6 +289,24 @@ impl Session {
             ))),
         }
     }
+}
+
+/// Whom to ask: the endpoints named, else the members that etcd knows.
+pub async fn endpoints(settings: &Settings) -> Result<Vec<String>, CliError> {
+    let mut endpoints = settings.endpoints.clone();
+    if endpoints.is_empty()
+        && let Some(seed) = &settings.etcd
+    {
+        let members = read_etcd(seed).await?.members;
+        endpoints = members.into_iter().map(|member| member.address).collect();
+    }
+    if endpoints.is_empty() {
+        return Err(CliError::new(
+            Code::Unreachable,
+            "etcd knows of no member that could answer",
+        ));
+    }
+    Ok(endpoints)
 }
 
 /// Who asks, for the records that others read: `user@host`.

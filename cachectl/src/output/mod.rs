@@ -169,6 +169,11 @@ impl Output {
         self.error_width.unwrap_or(table::WIDTH_USUAL)
     }
 
+    /// Whether standard output may be coloured.
+    pub fn colors(&self) -> bool {
+        self.color_out
+    }
+
     /// Whether the terminal is said to show more than ASCII.
     pub fn unicode(&self) -> bool {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());

@@ -32,7 +32,7 @@ pub use operations::{
     Plan, PlanAsk, PlanCheck, PlanMove, PlanReceiver,
 };
 pub use types::{
-    Answered, Blacklist, BlacklistEntry, Flushed, GetterStats, GroupStats, NodeStats,
+    Answered, Blacklist, BlacklistEntry, Flushed, GetterStats, GroupStats, MemoryStats, NodeStats,
     RegistryHealth, RequestStats, Status,
 };
 
@@ -118,7 +118,8 @@ impl Admin {
     /// stream: watch again, and another node may answer.
     pub async fn watch_topology(
         &self,
-    ) -> Result<impl Stream<Item = Result<Answered<Topology>, Error>> + Send + 'static, Error> {
+    ) -> Result<impl Stream<Item = Result<Answered<Topology>, Error>> + Send + 'static + use<>, Error>
+    {
         let (first, feed) = nodes::open(&self.connections, self.addresses(), self.timeout).await?;
         Ok(stream::unfold(
             (Some(first), Some(feed)),

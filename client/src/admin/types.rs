@@ -5,6 +5,7 @@ use std::time::Duration;
 use cached_proto::failure::Failure;
 use cached_proto::pb::cached::admin::v1 as pb;
 use cached_proto::types::Invalid;
+use serde::{Deserialize, Serialize};
 
 use crate::call::wrong_answer;
 use crate::error::Error;
@@ -46,7 +47,7 @@ impl<T> Answered<T> {
 }
 
 /// How a cluster is, as one node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The cluster's name.
     pub cluster: String,
@@ -87,7 +88,8 @@ pub struct Status {
 }
 
 /// How a node gets on with the registry.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RegistryHealth {
     /// `etcd` or `embedded`.
     pub kind: String,
@@ -104,7 +106,8 @@ pub struct RegistryHealth {
 }
 
 /// Counters of one node since it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NodeStats {
     /// Its name.
     pub name: String,
@@ -142,10 +145,35 @@ pub struct NodeStats {
     pub staged_bytes: u64,
     /// Processor time of the process.
     pub cpu: Duration,
+    /// What its resident memory is for.
+    pub memory: MemoryStats,
+}
+
+/// What a node's resident memory is for, in bytes: the parts sum up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStats {
+    /// Keys and values in service.
+    pub payload: u64,
+    /// Keys and values that arrived from another node and are not in service yet.
+    pub staged: u64,
+    /// What stands before each key, and rounding.
+    pub overhead: u64,
+    /// Tables by which entries are found.
+    pub tables: u64,
+    /// Of entries that are gone, kept for others.
+    pub free: u64,
+    /// Of times to live, loads, and names of evicted keys.
+    pub index: u64,
+    /// Buffers of commands whose end has not come.
+    pub connections: u64,
+    /// The rest: the program, its threads, connections and the allocator's slack. Below 0
+    /// where memory was asked of the system and not touched yet.
+    pub other: i64,
 }
 
 /// Counters of a group on one node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GroupStats {
     /// The group.
     pub group: String,
@@ -172,7 +200,8 @@ pub struct GroupStats {
 }
 
 /// Requests of one node by where they came from and what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RequestStats {
     /// Over REST.
     pub rest: u64,
@@ -193,7 +222,8 @@ pub struct RequestStats {
 }
 
 /// Loads of one node from the origin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GetterStats {
     /// It loads at all.
     pub enabled: bool,
@@ -212,7 +242,8 @@ pub struct GetterStats {
 }
 
 /// Whom the nodes do not attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Blacklist {
     /// By observer and target.
     pub entries: Vec<BlacklistEntry>,
@@ -221,7 +252,8 @@ pub struct Blacklist {
 }
 
 /// A member that an observer does not attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BlacklistEntry {
     /// Who does not; `*`: nobody does, by hand.
     pub observer: String,
@@ -317,6 +349,22 @@ impl From<pb::NodeStats> for NodeStats {
             parked: stats.parked,
             staged_bytes: stats.staged_bytes,
             cpu: Duration::from_micros(stats.cpu_micros),
+            memory: stats.memory.map(MemoryStats::from).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<pb::MemoryStats> for MemoryStats {
+    fn from(stats: pb::MemoryStats) -> Self {
+        Self {
+            payload: stats.payload_bytes,
+            staged: stats.staged_bytes,
+            overhead: stats.overhead_bytes,
+            tables: stats.table_bytes,
+            free: stats.free_bytes,
+            index: stats.index_bytes,
+            connections: stats.connection_bytes,
+            other: stats.other_bytes,
         }
     }
 }

@@ -13,7 +13,7 @@ mod follow;
 mod migrations;
 mod pace;
 mod plan;
-mod progress;
+pub(crate) mod progress;
 mod settled;
 
 use std::collections::BTreeMap;
