@@ -49,7 +49,7 @@ use order::{MoveEnd, MoveId, MoveNews, MoveOrder};
 use receiver::Receiver;
 use sender::Sender;
 use stagings::Stagings;
-use throttle::Throttle;
+use throttle::{SealPace, Throttle};
 
 /// What transfers work with.
 #[derive(Clone, Debug)]
@@ -93,6 +93,7 @@ pub struct Transfers {
     batches: Mutex<BTreeMap<MoveId, Arc<Batch>>>,
     /// Of all of them together.
     throttle: Mutex<Throttle>,
+    seals: Mutex<SealPace>,
     /// What went out lately, by receiver.
     meters: Mutex<BTreeMap<NodeName, Meter>>,
     /// What came in.
@@ -150,6 +151,7 @@ impl Transfers {
             told,
             batches: Mutex::default(),
             throttle: Mutex::new(Throttle::new()),
+            seals: Mutex::default(),
             meters: Mutex::default(),
             stagings: Mutex::default(),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),

@@ -85,6 +85,8 @@ pub(super) struct Sender {
     may_be_kept: bool,
     /// `Sealed` was told: nothing but the outcome of the commit ends it (R1).
     decided_elsewhere: bool,
+    /// Slots are sealed, and so many operations had been held up before.
+    sealed: Option<u64>,
     /// What a planted fault holds back.
     late: Late,
 }
@@ -108,6 +110,7 @@ impl Sender {
             shed: 0,
             may_be_kept: false,
             decided_elsewhere: false,
+            sealed: None,
             late: Late::default(),
         }
     }
@@ -253,13 +256,20 @@ impl Sender {
             // owed before: many small batches would pass it by.
             if !self.shared.throttle.lock().wait(now).is_zero() {
                 wanted_since = None;
-                self.step(stream, false).await?;
+                self.step(stream, CHECK_EVERY).await?;
                 continue;
             }
             if self.flow.catches_up(queued) {
                 self.tell(MoveNews::CaughtUp).await;
             }
             if self.flow.has_caught_up() && self.batch.seal_wanted() {
+                let asked = self.shared.parts.counters.asked();
+                let rest = self.shared.seals.lock().wait(now, asked);
+                if !rest.is_zero() && !self.batch.order.haste {
+                    wanted_since = None;
+                    self.step(stream, rest).await?;
+                    continue;
+                }
                 if self.flow.is_close(queued) {
                     return Ok(());
                 }
@@ -269,7 +279,7 @@ impl Sender {
                     return Err(failed(why));
                 }
             }
-            self.step(stream, false).await?;
+            self.step(stream, CHECK_EVERY).await?;
         }
     }
 
@@ -310,6 +320,7 @@ impl Sender {
         self.may_be_kept = true;
         let clock = self.shared.parts.clock.clone();
         let (wall, until) = (clock.wall(), clock.now() + SEAL_MAX);
+        self.sealed = Some(self.shared.parts.parking.entered());
         let mut own = Sums::new();
         for info in &self.slots {
             let sealed = self
@@ -328,7 +339,7 @@ impl Sender {
                     format!("the receiver did not hold everything {SEAL_MAX:?} after the seal");
                 return Err(failed(why));
             }
-            if let Some(theirs) = self.step(stream, true).await? {
+            if let Some(theirs) = self.step(stream, Duration::ZERO).await? {
                 break theirs;
             }
         };
@@ -361,9 +372,10 @@ impl Sender {
         }
     }
 
-    /// Sends one message or hears one, or waits for a moment. Answers what the receiver
-    /// holds once it says so. `hurry`: slots are sealed, so rates do not count.
-    async fn step(&mut self, stream: &mut MoveStream, hurry: bool) -> Result<Option<Sums>, Over> {
+    /// Sends one message or hears one, or waits for at most `nap`. Answers what the
+    /// receiver holds once it says so. No `nap`: slots are sealed, so rates do not count.
+    async fn step(&mut self, stream: &mut MoveStream, nap: Duration) -> Result<Option<Sums>, Over> {
+        let hurry = nap.is_zero();
         let (now, queued) = (self.shared.parts.clock.now(), self.log.queued());
         let wait = match hurry {
             true => Duration::ZERO,
@@ -372,8 +384,8 @@ impl Sender {
         let may_send = queued > 0 && wait.is_zero() && (hurry || self.flow.has_room());
         let nap = match wait {
             Duration::ZERO if hurry => HURRY_NAP,
-            Duration::ZERO => CHECK_EVERY,
-            wait => wait.min(CHECK_EVERY),
+            Duration::ZERO => nap,
+            wait => wait.min(nap),
         };
         let MoveStream { send, receive } = stream;
         let clock = self.shared.parts.clock.clone();

@@ -100,6 +100,45 @@ pub(super) fn rest(took: Duration) -> Duration {
     late.saturating_mul(PATIENCE).min(REST_MAX)
 }
 
+/// When slots may be sealed next. Operations on sealed slots wait, so after a seal that
+/// held some up there is a rest until they are few among all: then a move shows in nobody's
+/// percentiles, however long a seal takes on that machine, and on an idle node it is not
+/// slowed down at all.
+#[derive(Debug, Default)]
+pub(super) struct SealPace {
+    /// The rest is over by then,
+    until: Moment,
+    /// … or when so many operations were asked for.
+    until_asked: u64,
+}
+
+/// One operation among so many may wait for a seal. A request of 64 of them, spread over
+/// all slots of some nodes, then meets a seal less than once in a hundred times.
+const ASKED_PER_PARKED: u64 = 8000;
+
+/// Longest rest after a seal. A node has 256 pages, and one seal for each and receiver, so
+/// a move ends whatever the load.
+const SEAL_REST_MAX: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether enough was asked for.
+const SEAL_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+impl SealPace {
+    /// How long to wait before looking again; zero: slots may be sealed.
+    pub(super) fn wait(&self, now: Moment, asked: u64) -> Duration {
+        match asked < self.until_asked {
+            true => self.until.since(now).min(SEAL_LOOK_EVERY),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// A seal has ended that held up so many operations.
+    pub(super) fn rest(&mut self, now: Moment, asked: u64, parked: u64) {
+        self.until = now + SEAL_REST_MAX;
+        self.until_asked = asked.saturating_add(parked.saturating_mul(ASKED_PER_PARKED));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +155,19 @@ mod tests {
                 Duration::from_millis(expected)
             );
         }
+    }
+
+    #[test]
+    fn seals_are_rare_where_operations_meet_them() {
+        let mut pace = SealPace::default();
+        assert_eq!(pace.wait(at(5), 0), Duration::ZERO);
+        pace.rest(at(10), 100, 0);
+        assert_eq!(pace.wait(at(10), 100), Duration::ZERO, "nobody waited");
+        pace.rest(at(10), 100, 2);
+        assert_eq!(pace.wait(at(10), 16_099), SEAL_LOOK_EVERY);
+        assert_eq!(pace.wait(at(10), 16_100), Duration::ZERO);
+        assert_eq!(pace.wait(at(505), 100), Duration::from_millis(5));
+        assert_eq!(pace.wait(at(510), 100), Duration::ZERO);
     }
 
     #[test]

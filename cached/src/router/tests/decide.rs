@@ -66,6 +66,7 @@ fn hint(name: &str, inc: u128, epoch: u64) -> OwnerHint {
         epoch: Epoch(epoch),
         owner: peer.id,
         address: Some(peer.address),
+        also: Vec::new(),
     }
 }
 
