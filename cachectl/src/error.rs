@@ -51,6 +51,11 @@ impl CliError {
         }
     }
 
+    /// Only a code: what there is to say was printed.
+    pub fn silent(code: Code) -> Self {
+        Self::new(code, "")
+    }
+
     /// The same with a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();

@@ -3,22 +3,41 @@
 use std::pin::pin;
 use std::process::ExitCode;
 
-use cachectl::args::Cli;
+use cachectl::args::{Cli, Format};
 use cachectl::commands::{self, Session};
 use cachectl::error::CliError;
 use cachectl::interrupt::Interrupt;
-use cachectl::output::Output;
-use cachectl::settings;
-use clap::Parser;
+use cachectl::output::{Output, fields};
+use cachectl::settings::{self, Sources};
+use clap::{CommandFactory, FromArgMatches};
+use clap_complete::CompleteEnv;
 
 /// What a shell reports for a program ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
+fn main() -> ExitCode {
+    // A shell that asks what could be typed is answered, and this never returns.
+    CompleteEnv::with_factory(Cli::command).complete();
+    run()
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let cli = Cli::parse();
+async fn run() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let output = Output::new(&cli.global);
-    let settings = match settings::resolve(&cli.global) {
+    if output.format() == Format::Help {
+        let told = fields::fields(&cli.command).and_then(|report| output.report_as_table(&report));
+        return end(&output, told);
+    }
+    let settings = match commands::needs_no_context(&cli.command) {
+        true => settings::without_context(&cli.global),
+        false => settings::resolve(&cli.global, &Sources::of(&matches)),
+    };
+    let settings = match settings {
         Ok(settings) => settings,
         Err(error) => return fail(&output, &error),
     };
@@ -39,9 +58,16 @@ async fn main() -> ExitCode {
             done = &mut running => break done,
         }
     };
-    match done.and_then(|report| session.output.report(&report)) {
+    end(
+        &session.output,
+        done.and_then(|report| session.output.report(&report)),
+    )
+}
+
+fn end(output: &Output, done: Result<(), CliError>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&session.output, &error),
+        Err(error) => fail(output, &error),
     }
 }
 

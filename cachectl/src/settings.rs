@@ -6,36 +6,84 @@ use std::path::{Path, PathBuf};
 use cached_client::connections::{ConnectOptions, TlsOptions, Token};
 use cached_client::types::ClusterName;
 use cached_client::{EtcdSeed, Options, Seeds};
-use serde::Deserialize;
+use clap::ArgMatches;
+use clap::parser::ValueSource;
 
 use crate::args::Global;
+use crate::contexts::{self, Context, ContextFile};
 use crate::error::CliError;
 
 /// Asked when nothing else is named: where a node listens by default.
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8001";
 
-/// The context file: clusters by name.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct ContextFile {
-    /// The one to use when none is named.
-    current: Option<String>,
-    contexts: BTreeMap<String, Context>,
+/// Where a value comes from; what stands first wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line.
+    Flag,
+    /// A CACHECTL_* variable.
+    Environment,
+    /// The context.
+    Context,
+    /// Nowhere: it is built in.
+    Default,
 }
 
-/// One cluster.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct Context {
-    endpoints: Vec<String>,
-    etcd: Vec<String>,
-    cluster: Option<String>,
-    token_file: Option<PathBuf>,
-    tls_ca: Option<PathBuf>,
-    tls_cert: Option<PathBuf>,
-    tls_key: Option<PathBuf>,
-    /// Its users would notice: what strains it asks for the context's name first.
-    production: bool,
+impl Origin {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::Context => "context",
+            Self::Default => "default",
+        }
+    }
+}
+
+/// Which global settings were typed, and which stood in the environment.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(BTreeMap<String, Origin>);
+
+impl Sources {
+    /// Those of a command line.
+    pub fn of(matches: &ArgMatches) -> Self {
+        let mut sources = BTreeMap::new();
+        let mut next = Some(matches);
+        while let Some(matches) = next {
+            for id in matches.ids() {
+                let origin = match matches.value_source(id.as_str()) {
+                    Some(ValueSource::CommandLine) => Origin::Flag,
+                    Some(ValueSource::EnvVariable) => Origin::Environment,
+                    _ => continue,
+                };
+                sources.insert(id.as_str().to_owned(), origin);
+            }
+            next = matches.subcommand().map(|(_, matches)| matches);
+        }
+        Self(sources)
+    }
+
+    /// Where a setting comes from that the context has, or has not.
+    fn origin(&self, id: &str, in_context: bool) -> Origin {
+        let below = if in_context {
+            Origin::Context
+        } else {
+            Origin::Default
+        };
+        self.0.get(id).copied().unwrap_or(below)
+    }
+}
+
+/// A setting as it is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Its name, as its flag's.
+    pub name: &'static str,
+    /// Its value; empty: none.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// How to reach the cluster.
@@ -45,6 +93,10 @@ pub struct Settings {
     pub context: Option<String>,
     /// The context is marked as one whose users would notice.
     pub production: bool,
+    /// Nothing may be changed.
+    pub read_only: bool,
+    /// The name that changes ask for; `None`: they ask for yes or no.
+    pub confirm: Option<String>,
     /// File that holds the token to show.
     pub token_file: Option<PathBuf>,
     /// Nodes to ask; empty: found through etcd.
@@ -53,6 +105,8 @@ pub struct Settings {
     pub etcd: Option<EtcdSeed>,
     /// Options of the client.
     pub options: Options,
+    /// Every setting, and where it comes from.
+    pub values: Vec<Value>,
 }
 
 impl Settings {
@@ -68,17 +122,28 @@ impl Settings {
 }
 
 /// Puts flags (and the environment, which clap has read) over the context file.
-pub fn resolve(global: &Global) -> Result<Settings, CliError> {
-    let file = read_context_file(context_path().as_deref())?;
+pub fn resolve(global: &Global, sources: &Sources) -> Result<Settings, CliError> {
+    let file = ContextFile::load(contexts::path().as_deref())?;
     let (name, context) = choose(&file, global.context.as_deref())?;
+    let values = values(global, sources, name.as_deref(), &context);
+    with_context(global, name, context, values)
+}
+
+/// The same without context: for commands that need none, or set it right.
+pub fn without_context(global: &Global) -> Result<Settings, CliError> {
+    with_context(global, None, Context::default(), Vec::new())
+}
+
+fn with_context(
+    global: &Global,
+    name: Option<String>,
+    context: Context,
+    values: Vec<Value>,
+) -> Result<Settings, CliError> {
     let mut endpoints = first(&global.endpoint, &context.endpoints);
     let etcd = first(&global.etcd, &context.etcd);
-    let cluster = global
-        .cluster
-        .clone()
-        .or(context.cluster)
-        .unwrap_or("default".to_owned());
-    let cluster = ClusterName::new(cluster)?;
+    let cluster = global.cluster.clone().or(context.cluster);
+    let cluster = ClusterName::new(cluster.unwrap_or("default".to_owned()))?;
     if endpoints.is_empty() && etcd.is_empty() {
         endpoints.push(DEFAULT_ENDPOINT.to_owned());
     }
@@ -100,14 +165,98 @@ pub fn resolve(global: &Global) -> Result<Settings, CliError> {
         ("--tls-key", global.tls_key.clone().or(context.tls_key)),
     ];
     options.connect = connect_options(token_file.as_deref(), tls)?;
+    let asked = context
+        .confirm
+        .or(name.clone().filter(|_| context.production));
     Ok(Settings {
-        context: name,
         production: context.production,
+        read_only: global.read_only || context.read_only,
+        confirm: asked,
+        context: name,
         token_file,
         endpoints,
         etcd: seed,
         options,
+        values,
     })
+}
+
+/// Every setting as it is in force.
+fn values(global: &Global, sources: &Sources, name: Option<&str>, context: &Context) -> Vec<Value> {
+    let mut all = places(global, name, context);
+    all.extend(manners(global, context));
+    let values = all.into_iter().map(|(name, value, in_context)| Value {
+        origin: sources.origin(&name.replace('-', "_"), in_context),
+        name,
+        value,
+    });
+    values.collect()
+}
+
+/// A setting, its value, and whether the context has it.
+type Row = (&'static str, String, bool);
+
+/// Where the cluster is, and who asks.
+fn places(global: &Global, name: Option<&str>, context: &Context) -> Vec<Row> {
+    let etcd = first(&global.etcd, &context.etcd);
+    let mut endpoints = first(&global.endpoint, &context.endpoints);
+    if endpoints.is_empty() && etcd.is_empty() {
+        endpoints.push(DEFAULT_ENDPOINT.to_owned());
+    }
+    let cluster = global.cluster.clone().or(context.cluster.clone());
+    let file = |name, flag: &Option<PathBuf>, other: &Option<PathBuf>| {
+        let path = flag.as_ref().or(other.as_ref());
+        let shown = path.map_or(String::new(), |path| path.display().to_string());
+        (name, shown, other.is_some())
+    };
+    let (in_endpoints, in_etcd) = (!context.endpoints.is_empty(), !context.etcd.is_empty());
+    vec![
+        (
+            "context",
+            name.unwrap_or_default().to_owned(),
+            name.is_some(),
+        ),
+        ("endpoint", endpoints.join(","), in_endpoints),
+        ("etcd", etcd.join(","), in_etcd),
+        (
+            "cluster",
+            cluster.unwrap_or("default".to_owned()),
+            context.cluster.is_some(),
+        ),
+        file("token-file", &global.token_file, &context.token_file),
+        file("tls-ca", &global.tls_ca, &context.tls_ca),
+        file("tls-cert", &global.tls_cert, &context.tls_cert),
+        file("tls-key", &global.tls_key, &context.tls_key),
+    ]
+}
+
+/// What may be changed, and how it is shown.
+fn manners(global: &Global, context: &Context) -> [Row; 6] {
+    let read_only = global.read_only || context.read_only;
+    let confirm = context.confirm.clone();
+    let timeout = humantime::format_duration(global.timeout).to_string();
+    [
+        ("read-only", read_only.to_string(), context.read_only),
+        (
+            "production",
+            context.production.to_string(),
+            context.production,
+        ),
+        (
+            "confirm-name",
+            confirm.clone().unwrap_or_default(),
+            confirm.is_some(),
+        ),
+        ("output", word(global.output), false),
+        ("timeout", timeout, false),
+        ("color", word(global.color), false),
+    ]
+}
+
+/// A value as it is typed.
+fn word(value: impl clap::ValueEnum) -> String {
+    let known = value.to_possible_value();
+    known.map_or(String::new(), |value| value.get_name().to_owned())
 }
 
 fn first(flags: &[String], context: &[String]) -> Vec<String> {
@@ -157,60 +306,19 @@ fn read(flag: &str, path: &Path) -> Result<Vec<u8>, CliError> {
     })
 }
 
-/// `CACHECTL_CONFIG`, else the XDG place.
-fn context_path() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("CACHECTL_CONFIG") {
-        return Some(path.into());
-    }
-    let config = match std::env::var_os("XDG_CONFIG_HOME") {
-        Some(config) if !config.is_empty() => PathBuf::from(config),
-        _ => PathBuf::from(std::env::var_os("HOME")?).join(".config"),
-    };
-    Some(config.join("cachectl").join("config.toml"))
-}
-
-fn read_context_file(path: Option<&Path>) -> Result<ContextFile, CliError> {
-    let Some(path) = path else {
-        return Ok(ContextFile::default());
-    };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(ContextFile::default());
-        }
-        Err(error) => {
-            return Err(CliError::usage(format!(
-                "{} cannot be read: {error}",
-                path.display()
-            )));
-        }
-    };
-    toml::from_str(&text).map_err(|error| CliError::usage(format!("{}: {error}", path.display())))
-}
-
 fn choose(file: &ContextFile, named: Option<&str>) -> Result<(Option<String>, Context), CliError> {
-    let Some(name) = named.or(file.current.as_deref()) else {
-        return Ok((None, Context::default()));
-    };
-    match file.contexts.get(name) {
-        Some(context) => Ok((Some(name.to_owned()), context.clone())),
-        None => {
-            let known: Vec<_> = file.contexts.keys().map(String::as_str).collect();
-            let known = if known.is_empty() {
-                "none is described".to_owned()
-            } else {
-                known.join(", ")
-            };
-            Err(CliError::usage(format!(
-                "context {name:?} is not in the context file: {known}"
-            )))
-        }
+    match named.or(file.current.as_deref()) {
+        Some(name) => Ok((Some(name.to_owned()), file.get(name)?.clone())),
+        None => Ok((None, Context::default())),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory, FromArgMatches};
+
     use super::*;
+    use crate::args::Cli;
 
     const FILE: &str = r#"
         current = "prod"
@@ -220,30 +328,60 @@ mod tests {
         production = true
         [contexts.dev]
         etcd = ["localhost:2379"]
+        read-only = true
+        confirm = "DEV"
     "#;
 
-    #[test]
-    fn contexts_are_chosen_by_name_or_as_current() {
-        let file: ContextFile = toml::from_str(FILE).unwrap();
-        let (name, context) = choose(&file, None).unwrap();
-        assert_eq!(
-            (name.as_deref(), context.cluster.as_deref()),
-            (Some("prod"), Some("main"))
-        );
-        let (_, dev) = choose(&file, Some("dev")).unwrap();
-        assert_eq!(dev.etcd, ["localhost:2379"]);
-        assert!(context.production && !dev.production);
-        let error = choose(&file, Some("test")).unwrap_err().to_string();
-        assert!(
-            error.contains("\"test\"") && error.contains("dev, prod"),
-            "{error}"
-        );
+    fn settings(line: &str) -> Result<Settings, CliError> {
+        let file = ContextFile::parse(FILE, Path::new("c.toml"))?;
+        let matches = Cli::command().get_matches_from(line.split(' '));
+        let global = Cli::from_arg_matches(&matches).unwrap().global;
+        let (name, context) = choose(&file, global.context.as_deref())?;
+        let sources = Sources::of(&matches);
+        let values = values(&global, &sources, name.as_deref(), &context);
+        with_context(&global, name, context, values)
+    }
+
+    fn told(settings: &Settings, name: &str) -> (String, Origin) {
+        let value = settings.values.iter().find(|value| value.name == name);
+        value
+            .map(|value| (value.value.clone(), value.origin))
+            .unwrap()
     }
 
     #[test]
-    fn mistakes_in_the_file_are_named() {
-        let error = toml::from_str::<ContextFile>("[contexts.a]\nendpoint = 1").unwrap_err();
-        assert!(error.to_string().contains("endpoint"), "{error}");
+    fn contexts_are_chosen_by_name_or_as_current() {
+        let prod = settings("cachectl status").unwrap();
+        assert_eq!(prod.endpoints, ["https://a:8001"]);
+        assert!(prod.production && !prod.read_only);
+        assert_eq!(prod.confirm.as_deref(), Some("prod"));
+        let dev = settings("cachectl --context dev status").unwrap();
+        assert!(dev.endpoints.is_empty() && dev.etcd.is_some());
+        assert!(dev.read_only && !dev.production);
+        assert_eq!(dev.confirm.as_deref(), Some("DEV"));
+        let error = settings("cachectl status --context test").unwrap_err();
+        assert!(error.message.contains("dev, prod"), "{error}");
+    }
+
+    #[test]
+    fn every_value_says_where_it_is_from() {
+        let line = "cachectl migrations list --endpoint http://x:1 --timeout 2s";
+        let settings = settings(line).unwrap();
+        assert_eq!(settings.endpoints, ["http://x:1"]);
+        assert_eq!(
+            told(&settings, "endpoint"),
+            ("http://x:1".to_owned(), Origin::Flag)
+        );
+        assert_eq!(told(&settings, "timeout"), ("2s".to_owned(), Origin::Flag));
+        assert_eq!(
+            told(&settings, "cluster"),
+            ("main".to_owned(), Origin::Context)
+        );
+        assert_eq!(
+            told(&settings, "context"),
+            ("prod".to_owned(), Origin::Context)
+        );
+        assert_eq!(told(&settings, "color").1, Origin::Default);
     }
 
     #[test]

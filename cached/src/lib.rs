@@ -2,9 +2,9 @@
 //!
 //! Reading order: [`command`] (what is asked), [`store`] (where entries live),
 //! [`router`] (who carries it out, and [`blacklist`]: whom not to attempt),
-//! [`getter`] (what fills a miss), [`cluster`] (who owns what) on top of
+//! [`getter`] (what fills a miss), [`hotkeys`] (what is asked for most), [`cluster`] (who owns what) on top of
 //! [`registry`] and [`peers`], [`transfer`] (how slots move, and [`parking`]: where
-//! requests wait for them), [`frontend`] and [`operator`] (how it is spoken to),
+//! requests wait for them), [`frontend`] and [`operator`] (how it is spoken to), [`journal`] (what happened),
 //! [`daemon`] (how all of it is joined), and [`clock`], [`tasks`], [`counters`]
 //! and [`faults`], which everything uses.
 
@@ -19,6 +19,8 @@ pub mod daemon;
 pub mod faults;
 pub mod frontend;
 pub mod getter;
+pub mod hotkeys;
+pub mod journal;
 pub mod operator;
 pub mod parking;
 pub mod peers;

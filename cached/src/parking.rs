@@ -18,6 +18,7 @@ pub const PARKED_BYTES_MAX: u64 = 64 << 20;
 pub struct Parking {
     changed: Notify,
     requests: AtomicUsize,
+    entered: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -46,11 +47,17 @@ impl Parking {
             parking: self.clone(),
             bytes,
         };
+        self.entered.fetch_add(1, Ordering::Relaxed);
         let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         // One value may always wait, however large it is.
         let fits = requests <= PARKED_MAX && (held <= PARKED_BYTES_MAX || requests == 1);
         fits.then_some(parked)
+    }
+
+    /// How many have had to wait so far.
+    pub fn entered(&self) -> u64 {
+        self.entered.load(Ordering::Relaxed)
     }
 
     /// How many wait now.

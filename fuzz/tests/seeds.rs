@@ -67,6 +67,7 @@ fn peer_messages() -> Vec<(&'static str, Vec<u8>)> {
             name: "n1".to_owned(),
             incarnation: "0".repeat(32),
             address: "n1:8001".to_owned(),
+            also: vec![cache::OwnedSlot { slot: 10, epoch: 3 }],
         }),
     };
     let gets = cache::BatchGetRequest {

@@ -73,6 +73,9 @@ pub struct OwnerHint {
     pub owner: MemberId,
     /// `host:port` of the owner; `None` when it is no member now.
     pub address: Option<String>,
+    /// Other slots that it owns, with their epochs: slots of a page move together, so
+    /// whoever is told of one is told of those beside it. At most a page's.
+    pub also: Vec<(Slot, Epoch)>,
 }
 
 /// An operation that failed.

@@ -9,7 +9,7 @@ use cached_tests::{binaries, etcd, wait};
 use serde_json::Value;
 
 /// Every reading command of this version, and two that write.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 21] = [
     "set made here",
     "get made",
     "get made --meta",
@@ -22,6 +22,9 @@ const COMMANDS: [&str; 18] = [
     "stats",
     "stats n2 --by group",
     "stats --memory",
+    "hotkeys",
+    "events",
+    "check",
     "blacklist",
     "blacklist list",
     "groups",

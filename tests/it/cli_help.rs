@@ -7,7 +7,7 @@ use cached_tests::binaries;
 use cached_tests::command::Runner;
 
 /// Commands that have help of their own; the first word is the program.
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 59] = [
     "cached",
     "cached dev",
     "cachectl",
@@ -19,6 +19,9 @@ const COMMANDS: [&str; 38] = [
     "cachectl nodes",
     "cachectl ring",
     "cachectl stats",
+    "cachectl hotkeys",
+    "cachectl events",
+    "cachectl check",
     "cachectl join",
     "cachectl drain",
     "cachectl undrain",
@@ -45,6 +48,24 @@ const COMMANDS: [&str; 38] = [
     "cachectl groups describe",
     "cachectl groups flush",
     "cachectl bench",
+    "cachectl context",
+    "cachectl context list",
+    "cachectl context add",
+    "cachectl context use",
+    "cachectl context -",
+    "cachectl context current",
+    "cachectl context edit",
+    "cachectl context validate",
+    "cachectl context prompt",
+    "cachectl context remove",
+    "cachectl config",
+    "cachectl config show",
+    "cachectl completions",
+    "cachectl man",
+    "cachectl cheat",
+    "cachectl debug",
+    "cachectl debug bundle",
+    "cachectl top",
     "cachectl version",
 ];
 

@@ -5,6 +5,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use cached_client::types::NodeName;
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCompleter;
+
+use crate::complete;
 
 /// How a change is carried out.
 #[derive(Clone, Debug, Args)]
@@ -68,7 +71,7 @@ impl std::str::FromStr for Weight {
 #[derive(Clone, Debug, Args)]
 pub struct Join {
     /// Who waits, or was drained.
-    #[arg(required = true, value_name = "NODE")]
+    #[arg(required = true, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<NodeName>,
     /// Weight of each of them [default: its own].
     #[arg(long, value_name = "N")]
@@ -82,7 +85,7 @@ pub struct Join {
 #[derive(Clone, Debug, Args)]
 pub struct Drain {
     /// Whom.
-    #[arg(required = true, value_name = "NODE")]
+    #[arg(required = true, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<NodeName>,
     /// How.
     #[command(flatten)]
@@ -93,7 +96,7 @@ pub struct Drain {
 #[derive(Clone, Debug, Args)]
 pub struct Remove {
     /// Whom.
-    #[arg(required = true, value_name = "NODE")]
+    #[arg(required = true, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<NodeName>,
     /// Also when the others lack room: what does not fit is dropped. Asks for the node's
     /// name, which --confirm answers.
@@ -122,16 +125,16 @@ pub struct Plan {
     #[command(subcommand)]
     pub command: Option<PlanCommand>,
     /// A node that gets its share; repeat for several.
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub join: Vec<NodeName>,
     /// A node that gives all slots away; repeat for several.
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub drain: Vec<NodeName>,
     /// A node that is not drained any more; repeat for several.
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub undrain: Vec<NodeName>,
     /// A node that gives all slots away and ends; repeat for several.
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub remove: Vec<NodeName>,
     /// A new weight; repeat for several.
     #[arg(long, value_name = "NODE=N")]
@@ -150,6 +153,7 @@ pub enum PlanCommand {
     )]
     Show {
         /// The plan's id.
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
     /// Carry a plan out, as it was shown.
@@ -158,6 +162,7 @@ pub enum PlanCommand {
     )]
     Apply {
         /// The plan's id.
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
         /// How.
         #[command(flatten)]
@@ -187,6 +192,7 @@ pub enum MigrationsCommand {
     )]
     Watch {
         /// Which [default: the one that is open].
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: Option<String>,
     },
     /// What moves, what waits, why, since when, and when it is tried again.
@@ -195,6 +201,7 @@ pub enum MigrationsCommand {
     )]
     Describe {
         /// Which.
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
     /// Begin nothing more; what is under way is finished.
@@ -203,6 +210,7 @@ pub enum MigrationsCommand {
     )]
     Pause {
         /// Which.
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
     /// Go on with one that was paused.
@@ -211,6 +219,7 @@ pub enum MigrationsCommand {
     )]
     Resume {
         /// Which.
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
     /// End one: what has moved stays where it is, the rest stays where it was.
@@ -219,6 +228,7 @@ pub enum MigrationsCommand {
     )]
     Cancel {
         /// Which.
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
     /// Bound the bytes per second over all senders.
@@ -227,6 +237,7 @@ pub enum MigrationsCommand {
     )]
     Rate {
         /// Which.
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
         /// Bytes per second; 0: as fast as it goes.
         rate: ByteSize,

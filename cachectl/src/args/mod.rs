@@ -1,13 +1,22 @@
 //! The command line as it is typed.
 
 pub mod bench;
+pub mod data;
 pub mod layout;
+pub mod look;
+pub mod tools;
+pub mod top;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use cached_client::records::Policy;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::ArgValueCompleter;
+
+use crate::complete;
+
+pub use data::{Delete, Get, InGroup, KeyEncoding, Locate, Set};
 
 /// Reads, writes and runs cached clusters.
 #[derive(Clone, Debug, Parser)]
@@ -43,6 +52,7 @@ pub struct Global {
         global = true,
         value_name = "NAME",
         env = "CACHECTL_CONTEXT",
+        add = ArgValueCompleter::new(complete::contexts),
         help_heading = "Global options"
     )]
     pub context: Option<String>,
@@ -102,8 +112,22 @@ pub struct Global {
     )]
     pub color: Color,
     /// No messages on standard error but errors.
-    #[arg(short, long, global = true, help_heading = "Global options")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "CACHECTL_QUIET",
+        help_heading = "Global options"
+    )]
     pub quiet: bool,
+    /// Refuse whatever would change something.
+    #[arg(
+        long,
+        global = true,
+        env = "CACHECTL_READ_ONLY",
+        help_heading = "Global options"
+    )]
+    pub read_only: bool,
     /// Answer yes to questions about moderate changes.
     #[arg(long, global = true, help_heading = "Global options")]
     pub yes: bool,
@@ -116,7 +140,12 @@ pub struct Global {
     )]
     pub confirm: Option<String>,
     /// Never ask: fail and name the flag that would answer.
-    #[arg(long, global = true, help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "CACHECTL_NO_INPUT",
+        help_heading = "Global options"
+    )]
     pub no_input: bool,
     /// File that holds the token to show.
     #[arg(
@@ -175,6 +204,8 @@ pub enum Format {
     Plain,
     /// Names only.
     Name,
+    /// What the fields of the machine formats mean; nothing is asked.
+    Help,
 }
 
 /// When to colour.
@@ -203,7 +234,7 @@ pub enum Command {
     Set(Set),
     /// Remove keys.
     #[command(
-        after_help = "Examples:\n  cachectl delete user:4411 -g users\n  cachectl delete a b c\n\nExit codes: 0 all removed · 3 one was not there · 4 unreachable · 5 timeout"
+        after_help = "Examples:\n  cachectl delete user:4411 -g users\n  cachectl delete --pattern 'session:*' --dry-run\n\nExit codes: 0 all removed · 3 one was not there · 4 unreachable · 5 timeout · 7 not confirmed"
     )]
     Delete(Delete),
     /// Show where a key lives.
@@ -213,7 +244,7 @@ pub enum Command {
     Locate(Locate),
     /// Is the cluster well, and if not, why?
     #[command(
-        after_help = "Examples:\n  cachectl status --exit-code\n  cachectl status --wait 30s\n\nExit codes: 0 ok · 10 unhealthy (with --exit-code, or after --wait) · 4 unreachable"
+        after_help = "Examples:\n  cachectl status --exit-code\n  cachectl status --wait 30s\n  cachectl status -w 2s\n\nExit codes: 0 ok · 10 unhealthy (with --exit-code, or after --wait) · 4 unreachable"
     )]
     Status(Status),
     /// The members: state, share, keys, memory.
@@ -231,6 +262,21 @@ pub enum Command {
         after_help = "Examples:\n  cachectl stats\n  cachectl stats n1 --by group\n  cachectl stats --memory\n\nExit codes: 0 ok · 3 no such node · 4 unreachable"
     )]
     Stats(Stats),
+    /// The keys that are asked for most.
+    #[command(
+        after_help = "Examples:\n  cachectl hotkeys\n  cachectl hotkeys --by bytes --window 1m -g users\n\nExit codes: 0 ok · 3 no such node or group · 4 unreachable"
+    )]
+    Hotkeys(look::HotKeys),
+    /// What happened: members, takeovers, migrations, outages, and who asked.
+    #[command(
+        after_help = "Examples:\n  cachectl events --since 24h --severity warning\n  cachectl events -f -o jsonl\n\nExit codes: 0 ok · 3 no such node · 4 unreachable"
+    )]
+    Events(look::Events),
+    /// One verdict for what watches: members, slots, registry, answers, health.
+    #[command(
+        after_help = "Examples:\n  cachectl check\n  cachectl check --format nagios\n\nExit codes: 0 ok · 4 unreachable · 10 a warning, or worse. With --format nagios:\n0 ok · 1 warning · 2 critical · 3 unknown"
+    )]
+    Check(look::Check),
     /// Give nodes that wait, or were drained, their share of the slots.
     #[command(
         after_help = "Examples:\n  cachectl join n4\n  cachectl join n4 n5 --weight 2 --dry-run\n\nExit codes: 0 done, or joined already · 3 no such node · 4 unreachable · 6 another migration is open ·\n7 refused by a check · 8 failed or cancelled · 9 detached, it goes on"
@@ -289,6 +335,43 @@ pub enum Command {
         after_help = "Examples:\n  cachectl bench --duration 30s --fill --dist zipf:0.99 --mix get=90,set=10\n  cachectl bench --rate 20000 --clients 64 --size 32-4KiB -o json\n\nCtrl-C ends it early, with the same summary. One core sends: for more load start it\nseveral times, each with a --prefix of its own.\n\nExit codes: 0 ok · 4 unreachable · 8 some operations failed, or keys are left · 130 ended by Ctrl-C"
     )]
     Bench(bench::Bench),
+    /// Clusters by name, kept in a file of this program.
+    #[command(
+        subcommand_required = false,
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  cachectl context add prod --endpoint https://a:8001 --set production=true\n  cachectl context use prod\n\nExit codes: 0 ok · 1 a description is wrong · 2 no such context · 3 none is in use"
+    )]
+    Context(tools::Context),
+    /// Settings in force.
+    #[command(
+        after_help = "Examples:\n  cachectl config show\n  cachectl config show --context prod -o json\n\nExit codes: 0 ok · 2 no such context"
+    )]
+    Config(tools::Config),
+    /// What a shell reads to complete commands, nodes, groups, migrations and contexts.
+    #[command(
+        after_help = "Examples:\n  cachectl completions bash > ~/.local/share/bash-completion/completions/cachectl\n  cachectl completions fish > ~/.config/fish/completions/cachectl.fish\n\nExit codes: 0 ok"
+    )]
+    Completions(tools::Completions),
+    /// The manual, for `man`.
+    #[command(
+        after_help = "Examples:\n  cachectl man | man -l -\n  cachectl man --out ~/.local/share/man/man1\n\nExit codes: 0 ok · 2 the folder cannot be written"
+    )]
+    Man(tools::Man),
+    /// What people do, and how it is typed.
+    #[command(
+        after_help = "Examples:\n  cachectl cheat\n  cachectl cheat | less\n\nExit codes: 0 ok"
+    )]
+    Cheat,
+    /// What helps others to help.
+    #[command(
+        after_help = "Examples:\n  cachectl debug bundle\n  cachectl debug bundle --out cluster.tar.gz\n\nExit codes: 0 ok, also when some did not answer · 4 nobody answered"
+    )]
+    Debug(tools::Debug),
+    /// The cluster on one screen, and what can be done to it.
+    #[command(
+        after_help = "Examples:\n  cachectl top\n  cachectl top --read-only --screen migrations\n\nKeys: ? lists them, 1-8 choose a screen, q ends; what runs on the cluster goes on.\n\nExit codes: 0 ok · 2 no terminal"
+    )]
+    Top(top::Top),
     /// This program's version, and the nodes'.
     #[command(
         after_help = "Examples:\n  cachectl version\n  cachectl version -o json\n\nExit codes: 0 ok"
@@ -296,109 +379,25 @@ pub enum Command {
     Version,
 }
 
-/// How keys are written on the command line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum KeyEncoding {
-    /// As typed.
-    #[default]
-    Utf8,
-    /// Two hexadecimal digits per byte.
-    Hex,
-    /// Base64 with padding.
-    Base64,
-}
-
-/// Which key of which group.
-#[derive(Clone, Debug, Args)]
-pub struct InGroup {
-    /// Group [default: the cluster's own].
-    #[arg(short, long, value_name = "GROUP", env = "CACHECTL_GROUP")]
-    pub group: Option<String>,
-    /// How keys are written here.
-    #[arg(long, value_enum, value_name = "ENCODING", default_value = "utf8")]
-    pub key_encoding: KeyEncoding,
-}
-
-/// `get`.
-#[derive(Clone, Debug, Args)]
-pub struct Get {
-    /// The key.
-    pub key: String,
-    /// Where.
-    #[command(flatten)]
-    pub place: InGroup,
-    /// Version, size and time to live instead of the value.
-    #[arg(long)]
-    pub meta: bool,
-    /// A miss stays a miss, also where a getter could load it.
-    #[arg(long)]
-    pub no_load: bool,
-}
-
-/// `set`.
-#[derive(Clone, Debug, Args)]
-pub struct Set {
-    /// The key.
-    pub key: String,
-    /// The value; `-` reads standard input, `@FILE` a file.
-    #[arg(default_value = "-")]
-    pub value: String,
-    /// Where.
-    #[command(flatten)]
-    pub place: InGroup,
-    /// Time to live.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub ttl: Option<Duration>,
-    /// Only if there is no entry.
-    #[arg(long, conflicts_with_all = ["xx", "if_version"])]
-    pub nx: bool,
-    /// Only if there is an entry.
-    #[arg(long, conflicts_with = "if_version")]
-    pub xx: bool,
-    /// Only if the entry has this version.
-    #[arg(long, value_name = "VERSION")]
-    pub if_version: Option<String>,
-}
-
-/// `delete`.
-#[derive(Clone, Debug, Args)]
-pub struct Delete {
-    /// The keys.
-    #[arg(required = true, value_name = "KEY")]
-    pub keys: Vec<String>,
-    /// Where.
-    #[command(flatten)]
-    pub place: InGroup,
-}
-
-/// `locate`.
-#[derive(Clone, Debug, Args)]
-pub struct Locate {
-    /// The key.
-    pub key: String,
-    /// Where.
-    #[command(flatten)]
-    pub place: InGroup,
-    /// Also epoch, virtual node, the next on the ring, and the entry itself.
-    #[arg(long)]
-    pub explain: bool,
-}
-
 /// `status`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Status {
     /// End with 10 when unhealthy.
     #[arg(long)]
     pub exit_code: bool,
     /// Wait so long for health; 10 if it does not come.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, alias = "wait-healthy", value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "every")]
     pub wait: Option<Duration>,
+    /// Again and again.
+    #[command(flatten)]
+    pub watch: look::Watch,
 }
 
 /// `nodes`.
 #[derive(Clone, Debug, Args)]
 pub struct Nodes {
     /// Only this one.
+    #[arg(add = ArgValueCompleter::new(complete::nodes))]
     pub node: Option<String>,
 }
 
@@ -417,7 +416,7 @@ pub enum RingAs {
 }
 
 /// `ring`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Ring {
     /// How to draw it.
     #[arg(long = "as", value_enum, value_name = "SHAPE", default_value = "table")]
@@ -425,6 +424,10 @@ pub struct Ring {
     /// Width of the bar in characters.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(8..=512))]
     pub width: u16,
+    /// What a plan would move, or the layout in force still moves: a plan's id, or the
+    /// layout's number.
+    #[arg(long, value_name = "LAYOUT|PLAN", add = ArgValueCompleter::new(complete::operations))]
+    pub diff: Option<String>,
 }
 
 /// What `stats` has a line for.
@@ -441,6 +444,7 @@ pub enum StatsBy {
 #[derive(Clone, Debug, Args)]
 pub struct Stats {
     /// Only this node.
+    #[arg(add = ArgValueCompleter::new(complete::nodes))]
     pub node: Option<String>,
     /// What a line stands for.
     #[arg(long, value_enum, value_name = "WHAT", default_value = "node")]
@@ -448,6 +452,12 @@ pub struct Stats {
     /// What the memory of each node is for: parts that sum up to its RSS.
     #[arg(long, conflicts_with = "by")]
     pub memory: bool,
+    /// What is counted in a second, instead of since the start.
+    #[arg(long)]
+    pub delta: bool,
+    /// Again and again.
+    #[command(flatten)]
+    pub watch: look::Watch,
 }
 
 /// `blacklist`.
@@ -466,6 +476,7 @@ pub enum BlacklistCommand {
     /// Nobody attempts this node for a while. Its slots stay its own.
     Add {
         /// Whom.
+        #[arg(add = ArgValueCompleter::new(complete::nodes))]
         node: String,
         /// For how long.
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
@@ -477,6 +488,7 @@ pub enum BlacklistCommand {
     /// Take an entry made by hand back.
     Remove {
         /// Whom.
+        #[arg(add = ArgValueCompleter::new(complete::nodes))]
         node: String,
     },
 }
@@ -514,11 +526,13 @@ pub enum GroupsCommand {
     /// One group's settings.
     Describe {
         /// Its name.
+        #[arg(add = ArgValueCompleter::new(complete::groups))]
         name: String,
     },
     /// Remove every entry of a group, on every node. Asks for the group's name.
     Flush {
         /// Its name.
+        #[arg(add = ArgValueCompleter::new(complete::groups))]
         name: String,
     },
 }

@@ -22,7 +22,7 @@ pub async fn blacklist(session: &Session, args: &args::Blacklist) -> Result<Repo
     }
 }
 
-async fn list(session: &Session) -> Result<Report, CliError> {
+pub(super) async fn list(session: &Session) -> Result<Report, CliError> {
     let asked = match session.admin().await {
         Ok(admin) => admin.blacklist(false).await,
         Err(error) if session.settings.etcd.is_none() => return Err(error),

@@ -5,12 +5,15 @@ use std::io::Read;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cached_client::Client;
-use cached_client::operation::{Condition, Entry, Operation, Reply};
+use cached_client::connections::Connections;
+use cached_client::direct::Direct;
+use cached_client::operation::{Answer, Condition, Entry, Operation, Reply};
 use cached_client::topology::Location;
 use cached_client::types::{GroupName, Key, Ttl};
 use serde_json::{Value, json};
 
 use super::Session;
+use super::explain::Around;
 use crate::args::{Delete, Get, InGroup, KeyEncoding, Locate, Set};
 use crate::error::{CliError, Code};
 use crate::output::table::{Table, text};
@@ -26,7 +29,10 @@ pub async fn get(session: &Session, args: &Get) -> Result<Report, CliError> {
         no_load: args.no_load,
         metadata_only: args.meta,
     };
-    let answer = client.execute(operation).await?;
+    let answer = match &args.from {
+        Some(node) => ask_node(session, &client, &args.place, node, operation).await?,
+        None => client.execute(operation).await?,
+    };
     if answer.degraded {
         session
             .output
@@ -51,6 +57,32 @@ pub async fn get(session: &Session, args: &Get) -> Result<Report, CliError> {
         body,
         json: entry_json(&key, &entry, args.meta),
     })
+}
+
+/// Asks one node, whoever owns the key.
+async fn ask_node(
+    session: &Session,
+    client: &Client,
+    place: &InGroup,
+    node: &str,
+    operation: Operation,
+) -> Result<Answer, CliError> {
+    let topology = client.topology();
+    let members = super::living(&topology, Some(node))?;
+    let group = match &place.group {
+        Some(group) => GroupName::new(group)?,
+        None => topology.default_group.clone(),
+    };
+    let options = &session.settings.options;
+    let connections = Connections::new(options.connect.clone());
+    let address = members.into_iter().next().map(|(_, address)| address);
+    let direct = Direct::new(
+        connections,
+        address.unwrap_or_default(),
+        group,
+        options.timeout,
+    );
+    Ok(direct.execute(operation).await?)
 }
 
 /// An entry for machines; values that are not text go as base64, and say so.
@@ -146,6 +178,9 @@ fn read_value(text: &str) -> Result<Vec<u8>, CliError> {
 
 /// `delete`.
 pub async fn delete(session: &Session, args: &Delete) -> Result<Report, CliError> {
+    if let Some(pattern) = &args.pattern {
+        return super::keys::delete_matching(session, args, pattern).await;
+    }
     let encoding = args.place.key_encoding;
     let keys: Vec<Key> = args
         .keys
@@ -218,8 +253,11 @@ pub async fn locate(session: &Session, args: &Locate) -> Result<Report, CliError
         lines.extend([
             ("epoch", location.epoch.to_string()),
             ("next on ring", names(&location)),
-            ("value", value),
         ]);
+        let around = Around::ask(session, &location).await;
+        around.add_to(&mut json);
+        lines.extend(around.lines());
+        lines.push(("value", value));
     }
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let body = lines
@@ -286,7 +324,7 @@ fn location_json(key: &Key, location: &Location, layout: u64) -> Value {
     })
 }
 
-fn in_group(client: Client, place: &InGroup) -> Result<Client, CliError> {
+pub(super) fn in_group(client: Client, place: &InGroup) -> Result<Client, CliError> {
     match &place.group {
         Some(group) => Ok(client.with_group(GroupName::new(group)?)),
         None => Ok(client),

@@ -46,7 +46,7 @@ pub async fn groups(session: &Session, args: &args::Groups) -> Result<Report, Cl
     }
 }
 
-async fn list(session: &Session, only: Option<&str>) -> Result<Report, CliError> {
+pub(super) async fn list(session: &Session, only: Option<&str>) -> Result<Report, CliError> {
     let mut groups = session.admin().await?.groups().await?.value;
     if let Some(name) = only {
         groups.retain(|group| group.name.as_str() == name);

@@ -2,21 +2,35 @@
 
 pub mod bench;
 pub mod blacklist;
+pub mod bundle;
+pub mod check;
+pub mod config;
+pub mod context;
 pub mod data;
+pub mod events;
+mod explain;
 pub mod groups;
+pub mod hotkeys;
+mod keys;
 pub mod layout;
+pub mod manual;
 pub mod memory;
 pub mod nodes;
+mod rates;
 pub mod ring;
+mod ring_diff;
 pub mod stats;
 pub mod status;
 pub mod version;
+mod watch;
 
 use cached_client::topology::Topology;
 use cached_client::topology::etcd::{EtcdPicture, read_etcd};
 use cached_client::{Admin, Client, Error as ClientError};
 
-use crate::args::{Command, Global};
+use crate::args::layout::{MigrationsCommand, PlanCommand};
+use crate::args::tools::DebugCommand;
+use crate::args::{BlacklistCommand, Command, Global, GroupsCommand};
 use crate::error::{CliError, Code};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Report};
@@ -59,8 +73,56 @@ impl Picture {
     }
 }
 
+/// Whether a command changes something in the cluster.
+fn changes(command: &Command) -> bool {
+    match command {
+        Command::Set(_) | Command::Bench(_) => true,
+        Command::Delete(args) => !args.dry_run,
+        Command::Join(args) => !args.how.dry_run,
+        Command::Drain(args) | Command::Undrain(args) => !args.how.dry_run,
+        Command::Remove(args) => !args.how.dry_run,
+        Command::Rebalance(args) => !args.how.dry_run,
+        Command::Plan(args) => match &args.command {
+            Some(PlanCommand::Apply { how, .. }) => !how.dry_run,
+            Some(PlanCommand::Show { .. }) | None => false,
+        },
+        Command::Migrations(args) => matches!(
+            args.command,
+            Some(
+                MigrationsCommand::Pause { .. }
+                    | MigrationsCommand::Resume { .. }
+                    | MigrationsCommand::Cancel { .. }
+                    | MigrationsCommand::Rate { .. }
+            )
+        ),
+        Command::Blacklist(args) => !matches!(args.command, None | Some(BlacklistCommand::List)),
+        Command::Groups(args) => matches!(
+            args.command,
+            Some(GroupsCommand::Create { .. } | GroupsCommand::Flush { .. })
+        ),
+        _ => false,
+    }
+}
+
+/// Whether a command can do without the settings of a context: it sets them right, or asks
+/// nobody.
+pub fn needs_no_context(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Context(_) | Command::Completions(_) | Command::Man(_) | Command::Cheat
+    )
+}
+
 /// Carries out a command.
 pub async fn run(session: &Session, command: &Command) -> Result<Report, CliError> {
+    if session.settings.read_only && changes(command) {
+        let place = match &session.settings.context {
+            Some(name) => format!("context {name} is read-only"),
+            None => "--read-only".to_owned(),
+        };
+        let text = format!("{place}: nothing was done");
+        return Err(CliError::new(Code::Refused, text));
+    }
     match command {
         Command::Get(args) => data::get(session, args).await,
         Command::Set(args) => data::set(session, args).await,
@@ -79,7 +141,19 @@ pub async fn run(session: &Session, command: &Command) -> Result<Report, CliErro
         Command::Migrations(args) => layout::migrations(session, args).await,
         Command::Blacklist(args) => blacklist::blacklist(session, args).await,
         Command::Groups(args) => groups::groups(session, args).await,
+        Command::Hotkeys(args) => hotkeys::hotkeys(session, args).await,
+        Command::Events(args) => events::events(session, args).await,
+        Command::Check(args) => check::check(session, args).await,
+        Command::Context(args) => context::context(session, args).await,
+        Command::Config(args) => Ok(config::config(session, args)),
+        Command::Completions(args) => manual::completions(args),
+        Command::Man(args) => manual::man(args),
+        Command::Cheat => Ok(manual::cheat()),
+        Command::Debug(args) => match &args.command {
+            DebugCommand::Bundle { out } => bundle::bundle(session, out.as_ref()).await,
+        },
         Command::Bench(args) => bench::bench(session, args).await,
+        Command::Top(args) => crate::top::top(session, args).await,
         Command::Version => version::version(session).await,
     }
 }
@@ -97,20 +171,7 @@ impl Session {
 
     /// Whom to ask: the endpoints named, else the members that etcd knows.
     pub async fn endpoints(&self) -> Result<Vec<String>, CliError> {
-        let mut endpoints = self.settings.endpoints.clone();
-        if endpoints.is_empty()
-            && let Some(seed) = &self.settings.etcd
-        {
-            let members = read_etcd(seed).await?.members;
-            endpoints = members.into_iter().map(|member| member.address).collect();
-        }
-        if endpoints.is_empty() {
-            return Err(CliError::new(
-                Code::Unreachable,
-                "etcd knows of no member that could answer",
-            ));
-        }
-        Ok(endpoints)
+        endpoints(&self.settings).await
     }
 
     /// Operators' calls to these addresses.
@@ -197,8 +258,21 @@ impl Session {
         }
     }
 
-    /// Asks before a moderate change; `--yes` answers for good.
-    pub async fn confirm_yes(&self, question: &str) -> Result<(), CliError> {
+    /// Asks before a moderate change: for yes, which `--yes` answers, or in a context that
+    /// says so for a name, which `--confirm` does.
+    pub async fn confirm(&self, question: &str) -> Result<(), CliError> {
+        if let Some(name) = &self.settings.confirm {
+            let given = self.global.confirm.as_deref();
+            let no_input = self.global.no_input;
+            return self.confirm_name(question, name, given, no_input).await;
+        }
+        if self.global.yes {
+            return Ok(());
+        }
+        self.confirm_yes(question).await
+    }
+
+    async fn confirm_yes(&self, question: &str) -> Result<(), CliError> {
         let answer = if self.global.no_input {
             None
         } else {
@@ -217,6 +291,24 @@ impl Session {
     }
 }
 
+/// Whom to ask: the endpoints named, else the members that etcd knows.
+pub async fn endpoints(settings: &Settings) -> Result<Vec<String>, CliError> {
+    let mut endpoints = settings.endpoints.clone();
+    if endpoints.is_empty()
+        && let Some(seed) = &settings.etcd
+    {
+        let members = read_etcd(seed).await?.members;
+        endpoints = members.into_iter().map(|member| member.address).collect();
+    }
+    if endpoints.is_empty() {
+        return Err(CliError::new(
+            Code::Unreachable,
+            "etcd knows of no member that could answer",
+        ));
+    }
+    Ok(endpoints)
+}
+
 /// Who asks, for the records that others read: `user@host`.
 pub fn operator() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
@@ -227,6 +319,26 @@ pub fn operator() -> String {
         host.trim()
     };
     format!("{}@{host}", user.unwrap_or_else(|_| "unknown".to_owned()))
+}
+
+/// Members that live, by name, and where they are reached; of one name: that alone.
+fn living(topology: &Topology, only: Option<&str>) -> Result<Vec<(String, String)>, CliError> {
+    let members = topology.members.iter();
+    let living = members.filter(|member| member.state.is_some() && !member.address.is_empty());
+    let mut found: Vec<_> = living
+        .map(|member| (member.id.name.to_string(), member.address.clone()))
+        .collect();
+    let Some(only) = only else {
+        return Ok(found);
+    };
+    let known: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
+    found.retain(|(name, _)| name == only);
+    if found.is_empty() {
+        let known = known.join(", ");
+        let text = format!("no living node is named {only}; there are {known}");
+        return Err(CliError::new(Code::NotFound, text));
+    }
+    Ok(found)
 }
 
 /// Whether nobody answered, so that etcd may be read instead.

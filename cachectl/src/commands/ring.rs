@@ -24,6 +24,9 @@ struct Run {
 
 /// `ring`.
 pub async fn ring(session: &Session, args: &args::Ring) -> Result<Report, CliError> {
+    if let Some(what) = &args.diff {
+        return super::ring_diff::diff(session, what).await;
+    }
     let picture = session.picture().await?;
     let topology = picture.topology();
     let runs = runs(topology);

@@ -1,19 +1,46 @@
 //! `stats`: counters by node or by group, and what they add up to.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use cached_client::admin::{GroupStats, NodeStats};
 use serde_json::{Value, json};
 
-use super::{Session, memory};
+use super::watch::watch;
+use super::{Session, memory, rates};
 use crate::args::{self, StatsBy};
 use crate::error::{CliError, Code};
 use crate::output::table::{Table, number, text};
 use crate::output::{Body, Report};
 use crate::units;
 
+/// Between the two looks of `--delta`, when it is shown once.
+const RATED_OVER: Duration = Duration::from_secs(1);
+
 /// `stats`.
 pub async fn stats(session: &Session, args: &args::Stats) -> Result<Report, CliError> {
+    let every = args.watch.every;
+    let mut last: Option<(Instant, Vec<NodeStats>)> = None;
+    watch(session, every, async || {
+        let mut nodes = ask(session, args).await?;
+        if args.delta {
+            if last.is_none() {
+                last = Some((Instant::now(), nodes));
+                tokio::time::sleep(every.unwrap_or(RATED_OVER)).await;
+                nodes = ask(session, args).await?;
+            }
+            let now = Instant::now();
+            if let Some((then, before)) = last.replace((now, nodes.clone())) {
+                nodes = rates::rates(&before, &nodes, now - then);
+            }
+        }
+        Ok(report(args, &nodes))
+    })
+    .await
+}
+
+/// What the nodes say, or the one that is named.
+async fn ask(session: &Session, args: &args::Stats) -> Result<Vec<NodeStats>, CliError> {
     let answered = session.admin().await?.stats(false).await?;
     let mut nodes = answered.value;
     if let Some(name) = &args.node {
@@ -31,14 +58,22 @@ pub async fn stats(session: &Session, args: &args::Stats) -> Result<Report, CliE
             .output
             .note(&format!("{} did not answer: {error}", node.name));
     }
-    let groups = by_group(&nodes);
-    let body = match args.by {
-        StatsBy::Node if args.memory => memory::table(&nodes),
-        StatsBy::Node => node_table(&nodes),
+    Ok(nodes)
+}
+
+fn report(args: &args::Stats, nodes: &[NodeStats]) -> Report {
+    let groups = by_group(nodes);
+    let mut body = match args.by {
+        StatsBy::Node if args.memory => memory::table(nodes),
+        StatsBy::Node => node_table(nodes),
         StatsBy::Group => group_table(&groups),
     };
+    if args.delta {
+        body.footer = Some("counters are per second".to_owned());
+    }
     let json = json!({
         "kind": "stats",
+        "per_second": args.delta,
         "nodes": nodes.iter().map(node_json).collect::<Vec<_>>(),
         "groups": groups.iter().map(group_json).collect::<Vec<_>>(),
         "items": match args.by {
@@ -46,10 +81,10 @@ pub async fn stats(session: &Session, args: &args::Stats) -> Result<Report, CliE
             StatsBy::Group => groups.iter().map(group_json).collect::<Vec<_>>(),
         },
     });
-    Ok(Report {
+    Report {
         body: Body::Table(body),
         json,
-    })
+    }
 }
 
 /// Sums over the nodes.

@@ -6,6 +6,7 @@ use cached_client::admin::Status;
 use cached_client::topology::Topology;
 use serde_json::{Value, json};
 
+use super::watch::watch;
 use super::{Picture, Session, unreachable};
 use crate::args;
 use crate::error::{CliError, Code};
@@ -18,8 +19,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// `status`.
 pub async fn status(session: &Session, args: &args::Status) -> Result<Report, CliError> {
     let Some(patience) = args.wait else {
-        let (report, healthy) = look(session).await?;
-        return finish(session, report, healthy || !args.exit_code);
+        return watch(session, args.watch.every, async || {
+            let (report, healthy) = look(session).await?;
+            // While it is watched, the words of the report are enough.
+            let well = healthy || !args.exit_code || args.watch.every.is_some();
+            finish(session, report, well)
+        })
+        .await;
     };
     let start = Instant::now();
     loop {

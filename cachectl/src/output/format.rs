@@ -17,7 +17,12 @@ pub fn render(
     width: Option<usize>,
     color: bool,
 ) -> Result<Vec<u8>, CliError> {
+    if report.json.is_null() {
+        return Ok(Vec::new());
+    }
     Ok(match format {
+        // Told without asking anybody: see `fields`.
+        Format::Help => Vec::new(),
         Format::Table => people(&report.body, false, width, color),
         Format::Wide => people(&report.body, true, width, color),
         Format::Json => lines([pretty(&versioned(&report.json))?]),

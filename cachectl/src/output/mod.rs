@@ -1,6 +1,7 @@
 //! The only place that prints: results to standard output, words to standard error.
 
 pub mod canvas;
+pub mod fields;
 pub mod format;
 pub mod table;
 
@@ -23,6 +24,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Nothing is to be said, in no format.
+    pub fn nothing() -> Self {
+        Self {
+            body: Body::Text(String::new()),
+            json: Value::Null,
+        }
+    }
+
     /// Nothing more is to be said.
     pub fn silent() -> Self {
         Self {
@@ -84,6 +93,25 @@ impl Output {
         write_all(&mut std::io::stdout().lock(), &bytes)
     }
 
+    /// Prints a result for people, whatever the format.
+    pub fn report_as_table(&self, report: &Report) -> Result<(), CliError> {
+        let bytes = format::render(report, Format::Table, self.width, self.color_out)?;
+        write_all(&mut std::io::stdout().lock(), &bytes)
+    }
+
+    /// Prints a result again: on a terminal in the place of the one before.
+    pub fn redraw(&self, report: &Report) -> Result<(), CliError> {
+        if self.width.is_some() && self.is_for_people() && !is_dumb() {
+            write_all(&mut std::io::stdout().lock(), b"\x1b[H\x1b[2J")?;
+        }
+        self.report(report)
+    }
+
+    /// Whether results may have colours.
+    pub fn colors_wanted(&self) -> bool {
+        self.color_out
+    }
+
     /// A message for people, on standard error.
     pub fn note(&self, text: &str) {
         if !self.quiet {
@@ -91,8 +119,11 @@ impl Output {
         }
     }
 
-    /// An error, on standard error.
+    /// An error, on standard error; one without words was told before.
     pub fn error(&self, error: &CliError) {
+        if error.message.is_empty() {
+            return;
+        }
         let (red, reset) = if self.color_err {
             ("\x1b[31m", "\x1b[0m")
         } else {
@@ -136,6 +167,11 @@ impl Output {
     /// Columns of the terminal on standard error.
     pub fn error_width(&self) -> usize {
         self.error_width.unwrap_or(table::WIDTH_USUAL)
+    }
+
+    /// Whether standard output may be coloured.
+    pub fn colors(&self) -> bool {
+        self.color_out
     }
 
     /// Whether the terminal is said to show more than ASCII.

@@ -10,6 +10,7 @@ use cached_proto::failure::OwnerHint;
 use cached_proto::operations::{IntentRecord, OperationRecord, ProgressRecord};
 use cached_proto::records::{BlacklistRecord, GroupRecord, MemberRecord, MetaRecord, PlanRecord};
 use cached_proto::ring::hash::KeyHash;
+use cached_proto::table::PageIndex;
 use cached_proto::types::{Epoch, GroupName, MemberId, NodeName, Slot};
 use tokio::sync::Notify;
 
@@ -155,7 +156,19 @@ impl ClusterView {
             epoch,
             owner: member.id.clone(),
             address,
+            also: self.beside(slot),
         })
+    }
+
+    /// Slots of the same page that have the same owner.
+    fn beside(&self, slot: Slot) -> Vec<(Slot, Epoch)> {
+        let owner = self.owners[slot.index()].member;
+        let page = PageIndex::of(slot).slots();
+        page.filter(|other| *other != slot)
+            .map(|other| (other, self.owners[other.index()]))
+            .filter(|(_, row)| row.member == owner)
+            .map(|(other, row)| (other, row.epoch))
+            .collect()
     }
 }
 

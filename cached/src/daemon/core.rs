@@ -21,6 +21,8 @@ use crate::frontend::metrics::requests::Requests;
 use crate::frontend::rest::App;
 use crate::frontend::server::{Listener, ServerConfig, ServerParts, serve};
 use crate::frontend::{FrontendParts, Limits, grpc, rest};
+use crate::hotkeys::HotKeys;
+use crate::journal::{Journal, Note, Severity, Watched, watch};
 use crate::operator::{Operator, OperatorParts};
 use crate::parking::Parking;
 use crate::peers::grpc::GrpcPeers;
@@ -48,6 +50,8 @@ pub(super) struct Core {
     pub(super) view: Arc<ViewCell>,
     counters: Arc<Counters>,
     breakers: Arc<Breakers>,
+    hot: Arc<HotKeys>,
+    journal: Arc<Journal>,
     pub(super) store: Arc<Store>,
     connections: Connections,
     identity: Arc<ArcSwap<Identity>>,
@@ -97,6 +101,8 @@ impl Core {
         Self {
             view,
             counters,
+            hot: Arc::new(HotKeys::new(clock.clone())),
+            journal: Arc::new(Journal::new(rand::rng().random(), clock.clone())),
             breakers: Breakers::new(settings::breaker_config(&config), clock.clone()),
             store,
             peers,
@@ -130,6 +136,7 @@ impl Core {
             breakers: self.breakers.clone(),
             clock: clock.clone(),
             counters: counters.clone(),
+            hot: self.hot.clone(),
             parking: self.parking.clone(),
             limits: settings::router_limits(config),
             seed: rand::rng().random(),
@@ -174,6 +181,8 @@ impl Core {
             peers: self.peers.clone(),
             counters: self.counters.clone(),
             breakers: self.breakers.clone(),
+            hot: self.hot.clone(),
+            journal: self.journal.clone(),
             transfers: self.transfers.clone(),
             parking: self.parking.clone(),
             clock: self.clock.clone(),
@@ -242,6 +251,8 @@ impl Core {
             store,
             clock,
             breakers,
+            counters,
+            journal,
             identity,
             ..
         } = self;
@@ -254,6 +265,15 @@ impl Core {
         tasks.spawn("sweeper", |stop| {
             sweeper::run(store.clone(), clock.clone(), stop)
         });
+        let text = format!("cached {} started", env!("CARGO_PKG_VERSION"));
+        journal.note(Note::new(Severity::Info, "started", "", text));
+        let watched = Watched {
+            view: view.clone(),
+            breakers: breakers.clone(),
+            counters: counters.clone(),
+            clock: clock.clone(),
+        };
+        tasks.spawn("journal", |stop| watch(watched, journal.clone(), stop));
         tasks.spawn("blacklist", |stop| breakers.clone().sweep_until(stop));
     }
 

@@ -305,6 +305,7 @@ mod tests {
             epoch: Epoch(3),
             owner,
             address,
+            also: Vec::new(),
         };
         let (response, document) = shown(Failure::wrong_owner(hint).into()).await;
         assert_eq!(response.status(), 421);

@@ -13,6 +13,7 @@ use super::{Operator, check_note, millis};
 use crate::blacklist::Listed;
 use crate::clock::WallMs;
 use crate::cluster::view::ClusterView;
+use crate::journal::{Note, Severity};
 
 /// How long an operator's entry lasts when nothing is said: as long as the
 /// breakers' own.
@@ -105,6 +106,10 @@ impl Operator {
         check_note("by", by)?;
         let removed = self.parts.cluster.remove_blacklist(target).await?;
         tracing::info!(%target, by, removed, "member taken off the blacklist");
+        if removed {
+            let text = format!("{target} was taken off the blacklist");
+            self.note(Note::new(Severity::Info, "blacklist-removed", target, text).by(by));
+        }
         Ok(removed)
     }
 }

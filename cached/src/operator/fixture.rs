@@ -1,6 +1,10 @@
 //! Hand-made clusters for tests: views, peers that do as they are told, and an
 //! operator among them.
 
+mod world;
+
+pub(crate) use world::World;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,22 +24,13 @@ use cached_proto::types::{
 
 use parking_lot::Mutex;
 
-use super::{ChangeFuture, Membership, Operator, OperatorParts};
-use crate::blacklist::{BreakerConfig, Breakers};
-use crate::clock::Clock;
+use super::{ChangeFuture, Membership};
 use crate::cluster::draft::{Ask, draft};
 use crate::cluster::operations::{ApplyOptions, Control};
 use crate::cluster::plan::{self, Current, Movement};
-use crate::cluster::view::{
-    ClusterView, FenceReason, MemberView, OperationView, SlotOwner, ViewCell,
-};
+use crate::cluster::view::{ClusterView, MemberView, OperationView, SlotOwner};
 use crate::cluster::{MoveTrouble, RegistryStatus};
-use crate::counters::Counters;
 use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
-use crate::store::{GroupSettings, Store, StoreConfig};
-use crate::tasks::Tasks;
-use crate::transfer::Transfers;
-use crate::transfer::testing::transfers;
 
 /// A healthy cluster "test" of these members; the first is this process. Each
 /// owns one run of slots, in epoch 1.
@@ -498,102 +493,4 @@ impl Membership for FakeCluster {
         };
         Box::pin(std::future::ready(self.change(id, change)))
     }
-}
-
-/// An operator of n1 with everything around it.
-pub(crate) struct World {
-    pub(crate) operator: Arc<Operator>,
-    pub(crate) view: Arc<ViewCell>,
-    pub(crate) store: Arc<Store>,
-    pub(crate) peers: Arc<FakePeers>,
-    pub(crate) cluster: Arc<FakeCluster>,
-    pub(crate) transfers: Arc<Transfers>,
-    pub(crate) breakers: Arc<Breakers>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) clock: Clock,
-    pub(crate) tasks: Tasks,
-}
-
-impl World {
-    /// n1 of n1, n2 and n3, serving.
-    pub(crate) fn new() -> Self {
-        Self::with(Some("n1"), FakePeers::default())
-    }
-
-    /// `name` is n1, or none for a gateway of the same cluster.
-    pub(crate) fn with(name: Option<&str>, peers: FakePeers) -> Self {
-        let clock = Clock::tokio(1_700_000_000_000);
-        let tasks = Tasks::new();
-        let (peers, cluster) = (Arc::new(peers), Arc::new(FakeCluster::default()));
-        let (view, store) = (ViewCell::new(false), Arc::new(store()));
-        let breakers = Breakers::new(BreakerConfig::default(), clock.clone());
-        let counters = Arc::new(Counters::default());
-        let (transfers, _) = transfers(&store, &view, &clock, &tasks, peers.clone());
-        let operator = Arc::new(Operator::new(OperatorParts {
-            transfers: transfers.clone(),
-            parking: Arc::default(),
-            cluster: cluster.clone(),
-            view: view.clone(),
-            store: store.clone(),
-            peers: peers.clone(),
-            counters: counters.clone(),
-            breakers: breakers.clone(),
-            clock: clock.clone(),
-            stop: tasks.stop_token(),
-            cluster_name: ClusterName::new("test").unwrap(),
-            name: name.map(|name| NodeName::new(name).unwrap()),
-            default_group: group("default-group").name,
-            getter_enabled: false,
-            started: clock.now(),
-        }));
-        view.fence().open();
-        view.fence().extend(clock.now(), Duration::from_secs(3600));
-        let world = Self {
-            operator,
-            view,
-            store,
-            peers,
-            cluster,
-            transfers,
-            breakers,
-            counters,
-            clock,
-            tasks,
-        };
-        world.publish(|view| view.me = view.me.filter(|_| name.is_some()));
-        world
-    }
-
-    /// Stops serving, as a process does that is on its way out.
-    pub(crate) fn sign_off(&self) {
-        self.view.fence().close(FenceReason::Stopping);
-    }
-
-    /// From now on, what takes its view from here has not reached the registry for
-    /// longer than it is sure of itself.
-    pub(crate) fn lose_the_registry(&mut self) {
-        self.view = ViewCell::new(false);
-        self.view.fence().open();
-    }
-
-    /// Publishes the usual view with a change.
-    pub(crate) fn publish(&self, change: impl FnOnce(&mut ClusterView)) {
-        let mut view = view(&["n1", "n2", "n3"]);
-        view.number = self.view.load().number + 1;
-        change(&mut view);
-        self.view.publish(view);
-    }
-}
-
-/// The store of n1, which owns the first third of the slots.
-fn store() -> Store {
-    let store = Store::new(StoreConfig {
-        shards: 4,
-        memory_bytes: 64 << 20,
-    });
-    store.set_group(&group("default-group").name, GroupSettings::default());
-    for slot in Slot::all().take(usize::from(SLOTS) / 3) {
-        store.open_slot(slot, Epoch(1));
-    }
-    store
 }

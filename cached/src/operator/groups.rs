@@ -13,6 +13,7 @@ use super::coverage::Coverage;
 use super::fan_out::{Whom, ask_all, failure_of};
 use super::{Operator, check_note};
 use crate::cluster::view::{MemberView, Serving};
+use crate::journal::{Note, Severity};
 use crate::peers::Flushed;
 use crate::store::{ContainerId, GroupId};
 
@@ -58,6 +59,8 @@ impl Operator {
         }
         let created = self.parts.cluster.create_group(group).await?;
         tracing::info!(group = %created.name, by, "group created");
+        let text = format!("group {} is there", created.name);
+        self.note(Note::new(Severity::Info, "group-created", &created.name, text).by(by));
         Ok(created)
     }
 
@@ -106,6 +109,11 @@ impl Operator {
         let keys: u64 = nodes.iter().map(|node| node.keys).sum();
         let failed = nodes.iter().filter(|node| node.failure.is_some()).count();
         tracing::info!(%group, by, keys, failed, "group flushed");
+        let text = match failed {
+            0 => format!("group {group} was flushed: {keys} keys"),
+            _ => format!("group {group} was flushed: {keys} keys; {failed} nodes failed"),
+        };
+        self.note(Note::new(Severity::Warning, "group-flushed", group, text).by(by));
         Ok(FlushGroupResponse { nodes })
     }
 
@@ -174,7 +182,7 @@ impl Operator {
     }
 }
 
-fn unknown_group(group: &GroupName) -> Failure {
+pub(super) fn unknown_group(group: &GroupName) -> Failure {
     let message = format!("group {group} does not exist; create it first");
     Failure::new(FailureCode::UnknownGroup, message)
 }

@@ -2,7 +2,8 @@
 //! changes to it. Front ends translate; here it is answered.
 //!
 //! Reading order: [`Operator`] itself, then `topology` and `status` (pure), `stats`
-//! and `fan_out` (every member is asked), `keys`, `groups` and `blacklist` (changes),
+//! and `fan_out` (every member is asked), `hotkeys` and `happenings` (this node's own), `keys`,
+//! `groups` and `blacklist` (changes),
 //! `operations` (changes of the layout), `peer` and `moves` (what other nodes ask of
 //! this one, answered without asking anybody), and
 //! [`Membership`] (what it needs of the cluster).
@@ -13,6 +14,8 @@ mod fan_out;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod groups;
+mod happenings;
+mod hotkeys;
 mod keys;
 mod membership;
 mod moves;
@@ -28,6 +31,7 @@ mod topology;
 pub use crate::cluster::draft::Ask;
 pub use crate::cluster::operations::{ApplyOptions, Control};
 pub use crate::peers::keys::{KeysPage, KeysPlace};
+pub use happenings::EventWatch;
 pub use membership::{ChangeFuture, Membership};
 pub use operations::OperationWatch;
 pub(crate) use process::resident_bytes;
@@ -43,6 +47,8 @@ use crate::blacklist::Breakers;
 use crate::clock::{Clock, Moment};
 use crate::cluster::view::{ClusterView, FenceReason, MemberView, Serving, ViewCell};
 use crate::counters::Counters;
+use crate::hotkeys::HotKeys;
+use crate::journal::{Journal, Note};
 use crate::parking::Parking;
 use crate::peers::Peers;
 use crate::store::Store;
@@ -64,6 +70,10 @@ pub struct OperatorParts {
     pub counters: Arc<Counters>,
     /// Its circuit breakers.
     pub breakers: Arc<Breakers>,
+    /// Which keys are asked for most here.
+    pub hot: Arc<HotKeys>,
+    /// What happened, as this process saw it.
+    pub journal: Arc<Journal>,
     /// Slots on the move, from here and to here.
     pub transfers: Arc<Transfers>,
     /// Requests that wait for them.
@@ -149,6 +159,10 @@ impl Operator {
             told.cluster = self.parts.cluster_name.to_string();
         }
         told
+    }
+
+    fn note(&self, note: Note) {
+        self.parts.journal.note(note);
     }
 
     /// Resolves when the process ends: streams that follow changes end then.

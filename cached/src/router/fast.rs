@@ -93,15 +93,22 @@ impl Here<'_> {
             return FastRead::NotHere;
         };
         let store = &self.router.parts.store;
-        match store.read_with(slot, self.group, key, self.now, |hit| found(hit.value)) {
-            Ok(Read::Hit(())) => FastRead::Hit,
-            Ok(Read::KnownAbsent) => FastRead::Miss,
+        let read = store.read_with(slot, self.group, key, self.now, |hit| {
+            found(hit.value);
+            hit.value.len()
+        });
+        let (came, value_bytes) = match read {
+            Ok(Read::Hit(bytes)) => (FastRead::Hit, Some(bytes)),
+            Ok(Read::KnownAbsent) => (FastRead::Miss, None),
             Ok(Read::Missed) if !self.loads => {
                 store.count_miss(slot, self.group);
-                FastRead::Miss
+                (FastRead::Miss, None)
             }
-            _ => FastRead::NotHere,
-        }
+            _ => return FastRead::NotHere,
+        };
+        let hot = &self.router.parts.hot;
+        hot.touch(self.group, key, value_bytes);
+        came
     }
 
     /// Writes the value of a key, with the group's usual time to live. False: it was
@@ -125,10 +132,15 @@ impl Here<'_> {
         };
         let store = &self.router.parts.store;
         let executed = store.execute(slot, self.group, &operation, self.now);
-        matches!(
+        let stored = matches!(
             executed,
             Ok(Executed::Reply(Reply::Set { stored: true, .. }))
-        )
+        );
+        if stored {
+            let hot = &self.router.parts.hot;
+            hot.touch(self.group, operation.key().as_bytes(), Some(bytes));
+        }
+        stored
     }
 
     /// The slot of a key, if the key is lawful and the slot is this node's.

@@ -220,7 +220,10 @@ impl Router {
             Operation::Get {
                 key, metadata_only, ..
             } if loadable => match store.try_get(slot, group, key, *metadata_only, now) {
-                Ok(None) => return AtStore::Missed,
+                Ok(None) => {
+                    self.parts.hot.touch(group, key.as_bytes(), None);
+                    return AtStore::Missed;
+                }
                 Ok(Some(executed)) => Ok(executed),
                 Err(refused) => Err(refused),
             },
@@ -237,6 +240,7 @@ impl Router {
                     Executed::Reply(reply) => reply,
                     Executed::KnownAbsent => Reply::Get(None),
                 };
+                self.count_heat(group, operation, &reply);
                 let serving = early.unwrap_or_else(|| self.serving_now());
                 AtStore::Settled(answer(reply, operation.is_read(), serving))
             }
@@ -256,6 +260,24 @@ impl Router {
                 AtStore::Settled(Err(failure))
             }
         }
+    }
+
+    /// Tells whose keys those were.
+    fn count_heat(&self, group: GroupId, operation: &Operation, reply: &Reply) {
+        let hot = &self.parts.hot;
+        if let Operation::SetMany { first, others, .. } = operation {
+            for (key, value) in std::iter::once(first).chain(others) {
+                hot.touch(group, key.as_bytes(), Some(value.len()));
+            }
+            return;
+        }
+        let value_bytes = match (operation, reply) {
+            (Operation::Get { .. }, Reply::Get(Some(entry))) => Some(entry.value.len()),
+            (Operation::Set { value, .. }, _) => Some(value.len()),
+            (Operation::Update { .. }, _) => Some(operation.payload_bytes()),
+            _ => None,
+        };
+        hot.touch(group, operation.key().as_bytes(), value_bytes);
     }
 
     /// Answers with a reply if this node still serves. Checked after the operation

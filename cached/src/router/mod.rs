@@ -37,6 +37,7 @@ use crate::cluster::view::ViewCell;
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::getter::Getter;
+use crate::hotkeys::HotKeys;
 use crate::parking::Parking;
 use crate::peers::Peers;
 use crate::store::Store;
@@ -86,6 +87,8 @@ pub struct RouterParts {
     pub clock: Clock,
     /// Where forwards and retries are counted.
     pub counters: Arc<Counters>,
+    /// Which keys are asked for most.
+    pub hot: Arc<HotKeys>,
     /// Where operations wait while their slot changes hands.
     pub parking: Arc<Parking>,
     /// Bounds.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use slab::Slab;
 
-use super::arena::{Arena, Drained, GRANULE, NONE, u32_at as link};
+use super::arena::{Arena, Drained, GRANULE, NONE, Released, u32_at as link};
 use super::entry::{self, Body, Deadline, Draft, Entry, NOT_QUEUED};
 use super::eviction::{Linked, Links, Ordered};
 
@@ -32,6 +32,12 @@ pub(crate) struct Entries {
 type Value<'a> = Option<&'a Bytes>;
 
 impl Entries {
+    /// Memory that is not needed any more since this was last called.
+    #[inline]
+    pub(super) fn take_released(&mut self) -> Released {
+        self.arena.take_released()
+    }
+
     /// An entry.
     #[inline]
     pub(crate) fn get(&self, entry: u32) -> Entry<'_> {

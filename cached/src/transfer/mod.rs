@@ -49,7 +49,7 @@ use order::{MoveEnd, MoveId, MoveNews, MoveOrder};
 use receiver::Receiver;
 use sender::Sender;
 use stagings::Stagings;
-use throttle::Throttle;
+use throttle::{SealPace, Throttle};
 
 /// What transfers work with.
 #[derive(Clone, Debug)]
@@ -93,6 +93,7 @@ pub struct Transfers {
     batches: Mutex<BTreeMap<MoveId, Arc<Batch>>>,
     /// Of all of them together.
     throttle: Mutex<Throttle>,
+    seals: Mutex<SealPace>,
     /// What went out lately, by receiver.
     meters: Mutex<BTreeMap<NodeName, Meter>>,
     /// What came in.
@@ -131,8 +132,11 @@ pub struct SendingBatch {
     pub bytes_total: u64,
 }
 
-/// Entries that are linked or freed under one hold of a shard's lock.
-const STEP_ENTRIES: usize = 1000;
+/// Entries that are linked under one hold of a shard's lock.
+const STEP_ENTRIES: usize = 128;
+
+/// Entries that are freed under one hold: each may have others moved to free memory.
+const PURGE_STEP: usize = 16;
 
 /// Batches that are received at a time: each needs memory for what is under way, and
 /// time of the shards.
@@ -150,6 +154,7 @@ impl Transfers {
             told,
             batches: Mutex::default(),
             throttle: Mutex::new(Throttle::new()),
+            seals: Mutex::default(),
             meters: Mutex::default(),
             stagings: Mutex::default(),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
@@ -202,7 +207,9 @@ impl Transfers {
         let store = self.parts.store.clone();
         self.parts.tasks.spawn("settle in", |stop| async move {
             for (slot, container) in slots {
-                while !stop.is_stopped() && !store.settle_in(slot, container, STEP_ENTRIES) {
+                let mut is_settled = false;
+                while !is_settled && !stop.is_stopped() {
+                    is_settled = store.settle_in(slot, container, STEP_ENTRIES);
                     tokio::task::yield_now().await;
                 }
             }

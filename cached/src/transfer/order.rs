@@ -30,6 +30,8 @@ pub struct MoveOrder {
     pub to: Peer,
     /// What does not fit may be dropped, coldest first.
     pub shed: bool,
+    /// The process is to end: it does not let requests go first.
+    pub haste: bool,
     /// Every slot that is still to go to that receiver, these included: for its reckoning.
     pub planned: Vec<Slot>,
 }

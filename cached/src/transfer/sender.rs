@@ -20,7 +20,9 @@ use super::late::Late;
 use super::messages::{Changes, Declined, Offer, Sums, ToReceiver, ToSender};
 use super::messages::{compare, group_of, offered, word};
 use super::order::{MoveEnd, MoveNews};
-use super::{Told, Transfers, throttle};
+use super::throttle::Breath;
+use super::{Told, Transfers};
+use crate::clock::Moment;
 use crate::faults::{Fault, crash_point, planted};
 use crate::peers::{MoveStream, PeerError};
 use crate::store::{Change, GroupId, KeyCursor, MoveLog, SlotInfo};
@@ -80,11 +82,14 @@ pub(super) struct Sender {
     flow: Flow,
     /// Operations that this node had been asked for at the last message.
     asked: u64,
+    breath: Breath,
     shed: u64,
     /// The receiver may hold everything sealed, which outlives the stream there.
     may_be_kept: bool,
     /// `Sealed` was told: nothing but the outcome of the commit ends it (R1).
     decided_elsewhere: bool,
+    /// Slots are sealed, and so many operations had been held up before.
+    sealed: Option<u64>,
     /// What a planted fault holds back.
     late: Late,
 }
@@ -94,6 +99,7 @@ impl Sender {
         let appended = Arc::new(Notify::new());
         let wake = appended.clone();
         let flow = Flow::new(shared.parts.clock.now());
+        let asked = shared.parts.counters.asked();
         Self {
             log: MoveLog::new(flow.window(), move || wake.notify_one()),
             shared,
@@ -104,10 +110,12 @@ impl Sender {
             scan: (0, None),
             scan_owed: false,
             flow,
-            asked: 0,
+            asked,
+            breath: Breath::default(),
             shed: 0,
             may_be_kept: false,
             decided_elsewhere: false,
+            sealed: None,
             late: Late::default(),
         }
     }
@@ -253,13 +261,20 @@ impl Sender {
             // owed before: many small batches would pass it by.
             if !self.shared.throttle.lock().wait(now).is_zero() {
                 wanted_since = None;
-                self.step(stream, false).await?;
+                self.step(stream, CHECK_EVERY).await?;
                 continue;
             }
             if self.flow.catches_up(queued) {
                 self.tell(MoveNews::CaughtUp).await;
             }
             if self.flow.has_caught_up() && self.batch.seal_wanted() {
+                let asked = self.shared.parts.counters.asked();
+                let rest = self.shared.seals.lock().wait(now, asked);
+                if !rest.is_zero() && !self.batch.order.haste {
+                    wanted_since = None;
+                    self.step(stream, rest).await?;
+                    continue;
+                }
                 if self.flow.is_close(queued) {
                     return Ok(());
                 }
@@ -269,7 +284,7 @@ impl Sender {
                     return Err(failed(why));
                 }
             }
-            self.step(stream, false).await?;
+            self.step(stream, CHECK_EVERY).await?;
         }
     }
 
@@ -310,6 +325,7 @@ impl Sender {
         self.may_be_kept = true;
         let clock = self.shared.parts.clock.clone();
         let (wall, until) = (clock.wall(), clock.now() + SEAL_MAX);
+        self.sealed = Some(self.shared.parts.parking.entered());
         let mut own = Sums::new();
         for info in &self.slots {
             let sealed = self
@@ -328,7 +344,7 @@ impl Sender {
                     format!("the receiver did not hold everything {SEAL_MAX:?} after the seal");
                 return Err(failed(why));
             }
-            if let Some(theirs) = self.step(stream, true).await? {
+            if let Some(theirs) = self.step(stream, Duration::ZERO).await? {
                 break theirs;
             }
         };
@@ -361,19 +377,25 @@ impl Sender {
         }
     }
 
-    /// Sends one message or hears one, or waits for a moment. Answers what the receiver
-    /// holds once it says so. `hurry`: slots are sealed, so rates do not count.
-    async fn step(&mut self, stream: &mut MoveStream, hurry: bool) -> Result<Option<Sums>, Over> {
+    /// Sends one message or hears one, or waits for at most `nap`. Answers what the
+    /// receiver holds once it says so. No `nap`: slots are sealed, so rates do not count.
+    async fn step(&mut self, stream: &mut MoveStream, nap: Duration) -> Result<Option<Sums>, Over> {
+        let hurry = nap.is_zero();
         let (now, queued) = (self.shared.parts.clock.now(), self.log.queued());
         let wait = match hurry {
             true => Duration::ZERO,
-            false => self.shared.throttle.lock().wait(now),
+            false => self
+                .shared
+                .throttle
+                .lock()
+                .wait(now)
+                .max(self.rest(now, queued)),
         };
         let may_send = queued > 0 && wait.is_zero() && (hurry || self.flow.has_room());
         let nap = match wait {
             Duration::ZERO if hurry => HURRY_NAP,
-            Duration::ZERO => CHECK_EVERY,
-            wait => wait.min(CHECK_EVERY),
+            Duration::ZERO => nap,
+            wait => wait.min(nap),
         };
         let MoveStream { send, receive } = stream;
         let clock = self.shared.parts.clock.clone();
@@ -388,9 +410,6 @@ impl Sender {
             permit = send.reserve(), if may_send => match permit {
                 Ok(permit) => {
                     self.send(permit)?;
-                    if !hurry && self.others_work() {
-                        self.rest().await;
-                    }
                     Ok(None)
                 }
                 // What is received says why, if anything does.
@@ -411,14 +430,11 @@ impl Sender {
         std::mem::replace(&mut self.asked, asked) != asked
     }
 
-    /// Lets requests go first: see [`rest`](throttle::rest).
-    async fn rest(&self) {
-        let clock = &self.shared.parts.clock;
-        let before = clock.now();
-        clock.sleep(throttle::BREATH).await;
-        let longer = throttle::rest(clock.now().since(before));
-        if !longer.is_zero() {
-            clock.sleep(longer).await;
+    /// How long to let requests go first. Writers are not kept waiting for it.
+    fn rest(&self, now: Moment, queued: u64) -> Duration {
+        match self.batch.order.haste || queued >= self.flow.window() / 2 {
+            true => Duration::ZERO,
+            false => self.breath.wait(now),
         }
     }
 
@@ -439,6 +455,8 @@ impl Sender {
         self.scan_owed = true;
         let now = self.shared.parts.clock.now();
         self.flow.on_sent(now, changes, weight);
+        let others_work = self.others_work();
+        self.breath.sent(now, others_work);
         self.shared
             .on_sent(&self.batch.order.to.id.name, now, weight);
         self.show_counts();
@@ -485,6 +503,9 @@ impl Sender {
                 self.flow
                     .on_applied(now, (changes, bytes, skipped))
                     .map_err(failed)?;
+                if self.flow.is_empty() {
+                    self.breath.taken(now);
+                }
                 self.show_counts();
                 Ok(None)
             }

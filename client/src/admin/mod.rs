@@ -1,11 +1,13 @@
 //! Operators' calls: the state of a cluster, its numbers, and changes to it.
 
+mod events;
 mod operations;
 mod types;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::pb::cached::admin::v1 as pb;
 use cached_proto::pb::cached::admin::v1::admin_client::AdminClient;
@@ -22,6 +24,8 @@ use crate::error::Error;
 use crate::status::{error_of, time_over};
 use crate::topology::{Cell, Topology, nodes};
 
+use events::EventFeed;
+pub use events::{EventRow, EventsFrom, Happened, HotKey, HotKeys, HotKeysAsk, Severity};
 use operations::OperationFeed;
 pub use operations::{
     ApplyOptions, BatchProgress, CheckResult, Control, Operation, OperationChange, PairProgress,
@@ -56,6 +60,9 @@ pub struct Admin {
     endpoints: Endpoints,
     timeout: Duration,
 }
+
+/// Entries that a node looks at for one answer of a listing.
+const KEYS_AT_A_TIME: u32 = 1_000;
 
 /// Whom to ask.
 #[derive(Clone, Debug)]
@@ -111,7 +118,8 @@ impl Admin {
     /// stream: watch again, and another node may answer.
     pub async fn watch_topology(
         &self,
-    ) -> Result<impl Stream<Item = Result<Answered<Topology>, Error>> + Send + 'static, Error> {
+    ) -> Result<impl Stream<Item = Result<Answered<Topology>, Error>> + Send + 'static + use<>, Error>
+    {
         let (first, feed) = nodes::open(&self.connections, self.addresses(), self.timeout).await?;
         Ok(stream::unfold(
             (Some(first), Some(feed)),
@@ -369,6 +377,66 @@ impl Admin {
             })
             .await?;
         answer.read(|answer| Operation::read(answer.operation))
+    }
+
+    /// Some keys of a group (`None`: the node's own) over all nodes, from a cursor on that
+    /// is 0 at the beginning; the next cursor, 0 at the end. A key may come twice.
+    pub async fn list_keys(
+        &self,
+        group: Option<&GroupName>,
+        cursor: u64,
+    ) -> Result<(Vec<Bytes>, u64), Error> {
+        let request = pb::ListKeysRequest {
+            group: group.map(ToString::to_string).unwrap_or_default(),
+            cursor,
+            count: KEYS_AT_A_TIME,
+        };
+        let answer = self
+            .any(request, |mut admin, request| async move {
+                admin.list_keys(request).await
+            })
+            .await?;
+        Ok((answer.value.keys, answer.value.cursor))
+    }
+
+    /// The keys that are asked for most on one node: that of the address, if there is
+    /// one alone (see [`Admin::at`]).
+    pub async fn hot_keys(&self, ask: &HotKeysAsk) -> Result<Answered<HotKeys>, Error> {
+        let answer = self
+            .any(ask.message(), |mut admin, request| async move {
+                admin.hot_keys(request).await
+            })
+            .await?;
+        Ok(answer.map(HotKeys::from))
+    }
+
+    /// What happened at one node lately, and with `follow` what happens from now on. An
+    /// error ends the stream: watch again from the last event. Without `follow` it ends
+    /// after the newest event.
+    pub async fn watch_events(
+        &self,
+        from: &EventsFrom,
+    ) -> Result<impl Stream<Item = Result<Happened, Error>> + Send + 'static + use<>, Error> {
+        let feed = first_answer(self.addresses(), self.timeout, |address| {
+            let (connections, request) = (self.connections.clone(), from.message());
+            async move {
+                let mut admin = connections.admin(&address)?;
+                let answer = admin.events(request).await;
+                let stream = answer.map_err(|status| error_of(&address, &status))?;
+                Ok(EventFeed {
+                    address,
+                    stream: stream.into_inner(),
+                })
+            }
+        })
+        .await?;
+        let follow = from.follow;
+        Ok(stream::unfold(Some(feed), move |feed| async move {
+            let mut feed = feed?;
+            let next = feed.next(follow).await?;
+            let feed = next.is_ok().then_some(feed);
+            Some((next, feed))
+        }))
     }
 
     fn addresses(&self) -> Vec<String> {

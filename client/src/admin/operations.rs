@@ -8,6 +8,7 @@ use cached_proto::operations::{
 };
 use cached_proto::pb::cached::admin::v1 as pb;
 use cached_proto::types::{Invalid, NodeName};
+use serde::{Deserialize, Serialize};
 use tonic::Streaming;
 
 use super::Answered;
@@ -247,7 +248,7 @@ impl Control {
 }
 
 /// A change of the layout: what it is, where it stands, and how far it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
     /// `op-` and eight hexadecimal digits.
     pub id: String,
@@ -302,7 +303,8 @@ pub struct Operation {
 }
 
 /// One sender and one receiver of an operation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PairProgress {
     /// The sender.
     pub from: String,
@@ -335,7 +337,8 @@ pub struct PairProgress {
 }
 
 /// Slots of one page on their way together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BatchProgress {
     /// The page.
     pub page: u32,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cached_proto::failure::Failure;
 use cached_proto::pb::cached::admin::v1 as pb;
 use cached_proto::types::Invalid;
+use serde::{Deserialize, Serialize};
 
 use crate::call::wrong_answer;
 use crate::error::Error;
@@ -46,7 +47,7 @@ impl<T> Answered<T> {
 }
 
 /// How a cluster is, as one node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The cluster's name.
     pub cluster: String,
@@ -87,7 +88,8 @@ pub struct Status {
 }
 
 /// How a node gets on with the registry.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RegistryHealth {
     /// `etcd` or `embedded`.
     pub kind: String,
@@ -104,7 +106,8 @@ pub struct RegistryHealth {
 }
 
 /// Counters of one node since it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NodeStats {
     /// Its name.
     pub name: String,
@@ -147,7 +150,7 @@ pub struct NodeStats {
 }
 
 /// What a node's resident memory is for, in bytes: the parts sum up to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryStats {
     /// Keys and values in service.
     pub payload: u64,
@@ -169,7 +172,8 @@ pub struct MemoryStats {
 }
 
 /// Counters of a group on one node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GroupStats {
     /// The group.
     pub group: String,
@@ -196,7 +200,8 @@ pub struct GroupStats {
 }
 
 /// Requests of one node by where they came from and what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RequestStats {
     /// Over REST.
     pub rest: u64,
@@ -217,7 +222,8 @@ pub struct RequestStats {
 }
 
 /// Loads of one node from the origin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GetterStats {
     /// It loads at all.
     pub enabled: bool,
@@ -236,7 +242,8 @@ pub struct GetterStats {
 }
 
 /// Whom the nodes do not attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Blacklist {
     /// By observer and target.
     pub entries: Vec<BlacklistEntry>,
@@ -245,7 +252,8 @@ pub struct Blacklist {
 }
 
 /// A member that an observer does not attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BlacklistEntry {
     /// Who does not; `*`: nobody does, by hand.
     pub observer: String,

@@ -56,21 +56,34 @@ impl Known {
     }
 
     /// With a row that a node told, if it is newer than ours, or the same and ours has
-    /// no living owner.
+    /// no living owner; and with what it told of others beside it.
     pub(crate) fn learn(&self, hint: &OwnerHint) -> Option<Self> {
-        let epoch = self.epoch(hint.slot);
-        let found =
-            hint.epoch == epoch && hint.address.is_some() && self.owner(hint.slot).is_none();
-        if hint.epoch <= epoch && !found {
+        if !self.is_news(hint.slot, hint.epoch, hint) {
             return None;
         }
         let mut next = self.clone();
         next.number += 1;
-        if next.learned.len() >= LEARNED_MAX {
+        if next.learned.len() + hint.also.len() >= LEARNED_MAX {
             next.learned.clear();
         }
-        next.learned.insert(hint.slot, hint.clone());
+        let also = hint.also.iter().copied();
+        let also = also.filter(|(slot, epoch)| self.is_news(*slot, *epoch, hint));
+        for (slot, epoch) in also.chain([(hint.slot, hint.epoch)]) {
+            let row = OwnerHint {
+                slot,
+                epoch,
+                also: Vec::new(),
+                ..hint.clone()
+            };
+            next.learned.insert(slot, row);
+        }
         Some(next)
+    }
+
+    fn is_news(&self, slot: Slot, epoch: Epoch, hint: &OwnerHint) -> bool {
+        let ours = self.epoch(slot);
+        let found = epoch == ours && hint.address.is_some() && self.owner(slot).is_none();
+        epoch > ours || found
     }
 
     /// With a newer topology; rows that are newer than its own stay.

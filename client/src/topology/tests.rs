@@ -79,6 +79,7 @@ pub(crate) fn hint(number: u16, epoch: u64, owner: &str, address: Option<&str>) 
         epoch: Epoch(epoch),
         owner: id(owner, 9),
         address: address.map(str::to_owned),
+        also: Vec::new(),
     }
 }
 
@@ -188,6 +189,22 @@ fn only_newer_rows_are_learned() {
     let back = gone.learn(&hint(5, 2, "d", Some("d:1"))).unwrap();
     assert_eq!(back.owner(slot(5)), Some(("d:1", Epoch(2))));
     assert_eq!(back.owner(slot(6)), Some(("a:1", Epoch(1))));
+}
+
+#[test]
+fn what_is_told_of_slots_beside_it_is_learned_too() {
+    let known = known();
+    let newer = |number| known.epoch(slot(number)).0 + 1;
+    let mut hint = hint(7, newer(7), "z", Some("z:1"));
+    hint.also = vec![
+        (slot(8), Epoch(newer(8))),
+        (slot(9), Epoch(newer(9) - 1)),
+        (slot(10), Epoch(newer(10) + 5)),
+    ];
+    let learned = known.learn(&hint).unwrap();
+    let owners = [7, 8, 9, 10].map(|number| learned.owner(slot(number)).unwrap().0 == "z:1");
+    assert_eq!(owners, [true, true, false, true]);
+    assert!(learned.learn(&hint).is_none());
 }
 
 #[test]

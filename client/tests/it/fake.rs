@@ -150,6 +150,7 @@ impl Fake {
             epoch: Epoch(epoch),
             owner: self.id(),
             address,
+            also: Vec::new(),
         }
     }
 
@@ -384,6 +385,7 @@ macro_rules! admin_calls {
         #[tonic::async_trait]
         impl Admin for Fake {
             type TopologyStream = Streamed<admin::TopologyResponse>;
+            type EventsStream = Streamed<admin::EventsResponse>;
             type WatchOperationsStream = Streamed<admin::WatchOperationsResponse>;
 
             async fn topology(
@@ -413,6 +415,13 @@ macro_rules! admin_calls {
                 }))
             }
 
+            async fn events(
+                &self,
+                _: Request<admin::EventsRequest>,
+            ) -> Result<Response<Self::EventsStream>, Status> {
+                Err(Status::unimplemented("not here"))
+            }
+
             async fn watch_operations(
                 &self,
                 _: Request<admin::WatchOperationsRequest>,
@@ -437,6 +446,8 @@ macro_rules! admin_calls {
 
 admin_calls! {
     stats(StatsRequest) -> StatsResponse,
+    hot_keys(HotKeysRequest) -> HotKeysResponse,
+    list_keys(ListKeysRequest) -> ListKeysResponse,
     list_blacklist(ListBlacklistRequest) -> ListBlacklistResponse,
     add_blacklist(AddBlacklistRequest) -> AddBlacklistResponse,
     remove_blacklist(RemoveBlacklistRequest) -> RemoveBlacklistResponse,

@@ -7,6 +7,7 @@ use prost::Message;
 use super::member_id;
 use crate::failure::{Applied, Failure, FailureCode, OwnerHint};
 use crate::pb::cached::cache::v1 as pb;
+use crate::table::PAGE_ROWS;
 use crate::types::{Epoch, Invalid, Slot};
 
 /// Names that [`Failure::field`] is read back as; others are lost on the way,
@@ -102,6 +103,25 @@ fn code_from_pb(code: i32) -> FailureCode {
         .map_or(FailureCode::Internal, |row| row.0)
 }
 
+fn slot_of(number: u32) -> Result<Slot, Invalid> {
+    // Numbers that do not fit 16 bits are not below the number of slots either.
+    Slot::new(u16::try_from(number).unwrap_or(u16::MAX))
+}
+
+fn owned((slot, epoch): (Slot, Epoch)) -> pb::OwnedSlot {
+    pb::OwnedSlot {
+        slot: u32::from(slot.number()),
+        epoch: epoch.0,
+    }
+}
+
+/// What is beyond a page is not read.
+fn slots_of(also: &[pb::OwnedSlot]) -> Result<Vec<(Slot, Epoch)>, Invalid> {
+    let also = also.iter().take(usize::from(PAGE_ROWS));
+    also.map(|it| Ok((slot_of(it.slot)?, Epoch(it.epoch))))
+        .collect()
+}
+
 impl From<OwnerHint> for pb::OwnerHint {
     fn from(hint: OwnerHint) -> Self {
         Self {
@@ -110,6 +130,7 @@ impl From<OwnerHint> for pb::OwnerHint {
             name: hint.owner.name.as_str().to_owned(),
             incarnation: hint.owner.inc.to_string(),
             address: hint.address.unwrap_or_default(),
+            also: hint.also.into_iter().map(owned).collect(),
         }
     }
 }
@@ -118,11 +139,11 @@ impl TryFrom<pb::OwnerHint> for OwnerHint {
     type Error = Invalid;
     fn try_from(hint: pb::OwnerHint) -> Result<Self, Invalid> {
         Ok(Self {
-            // Numbers that do not fit 16 bits are not below the number of slots either.
-            slot: Slot::new(u16::try_from(hint.slot).unwrap_or(u16::MAX))?,
+            slot: slot_of(hint.slot)?,
             epoch: Epoch(hint.epoch),
             owner: member_id(&hint.name, &hint.incarnation)?,
             address: Some(hint.address).filter(|address| !address.is_empty()),
+            also: slots_of(&hint.also)?,
         })
     }
 }

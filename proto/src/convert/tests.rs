@@ -208,8 +208,9 @@ fn hint() -> impl Strategy<Value = OwnerHint> {
         any::<u64>(),
         owner,
         option::of("[a-z]{1,9}:[0-9]{1,5}"),
+        vec((any::<u64>(), any::<u64>()), 0..64),
     )
-        .prop_map(|(slot, epoch, (name, inc), address)| OwnerHint {
+        .prop_map(|(slot, epoch, (name, inc), address, also)| OwnerHint {
             slot: Slot::of_hash(slot),
             epoch: Epoch(epoch),
             owner: MemberId {
@@ -217,6 +218,10 @@ fn hint() -> impl Strategy<Value = OwnerHint> {
                 inc: Incarnation(inc),
             },
             address,
+            also: also
+                .into_iter()
+                .map(|(slot, epoch)| (Slot::of_hash(slot), Epoch(epoch)))
+                .collect(),
         })
 }
 

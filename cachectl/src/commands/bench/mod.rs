@@ -54,7 +54,7 @@ pub async fn bench(session: &Session, args: &Bench) -> Result<Report, CliError> 
 /// Asks for the context's name where users would notice a load.
 async fn confirm(session: &Session) -> Result<(), CliError> {
     let settings = &session.settings;
-    let Some(name) = settings.context.as_ref().filter(|_| settings.production) else {
+    let Some(name) = settings.confirm.as_ref().filter(|_| settings.production) else {
         return Ok(());
     };
     let what = format!(

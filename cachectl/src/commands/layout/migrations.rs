@@ -20,10 +20,7 @@ const BATCHES_SHOWN_MAX: usize = 10;
 /// `migrations`.
 pub async fn migrations(session: &Session, args: &layout::Migrations) -> Result<Report, CliError> {
     match &args.command {
-        None | Some(MigrationsCommand::List) => {
-            let (operations, told) = operations(session).await?;
-            Ok(list(&operations, told))
-        }
+        None | Some(MigrationsCommand::List) => list_all(session).await,
         Some(MigrationsCommand::Watch { id }) => watch(session, id.as_deref()).await,
         Some(MigrationsCommand::Describe { id }) => {
             let (operations, told) = operations(session).await?;
@@ -39,12 +36,16 @@ pub async fn migrations(session: &Session, args: &layout::Migrations) -> Result<
         Some(MigrationsCommand::Cancel { id }) => {
             let question =
                 format!("{id} ends, and what has not moved stays where it is. Cancel it?");
-            if !session.global.yes {
-                session.confirm_yes(&question).await?;
-            }
+            session.confirm(&question).await?;
             control(session, id, Control::Cancel).await
         }
     }
+}
+
+/// Every migration that the cluster remembers.
+pub(in crate::commands) async fn list_all(session: &Session) -> Result<Report, CliError> {
+    let (operations, told) = operations(session).await?;
+    Ok(list(&operations, told))
 }
 
 /// From any node; from etcd when none answers and etcd is named. With whether a node

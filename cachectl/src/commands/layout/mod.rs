@@ -13,7 +13,7 @@ mod follow;
 mod migrations;
 mod pace;
 mod plan;
-mod progress;
+pub(crate) mod progress;
 mod settled;
 
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ use cached_client::types::NodeName;
 use cached_client::{Admin, Error as ClientError};
 use serde_json::json;
 
+pub(super) use migrations::list_all;
 pub use migrations::migrations;
 
 use super::{Session, operator};
@@ -230,13 +231,10 @@ impl<'a> Asked<'a> {
         if let Some(names) = plan::severe(planned) {
             return confirm_removal(self.session, &names).await;
         }
-        if self.session.global.yes {
-            return Ok(());
-        }
         let context = self.session.settings.context.as_ref();
         let place = context.map_or(String::new(), |name| format!(" in context {name}"));
         let question = format!("Proceed{place}?");
-        self.session.confirm_yes(&question).await
+        self.session.confirm(&question).await
     }
 
     async fn look_on(

@@ -76,7 +76,7 @@ pub(super) fn line(operation: &Operation) -> String {
 
 /// Slots that have moved, and all; `None`: nobody knows how many are left, because it
 /// ended before, has not begun, or no node said it (`told`).
-pub(super) fn share(operation: &Operation, told: bool) -> Option<(u64, u64)> {
+pub(crate) fn share(operation: &Operation, told: bool) -> Option<(u64, u64)> {
     let done = operation.moved.slots;
     let state = operation.state;
     let known = state == OperationState::Done || state.is_open() && told;
@@ -84,7 +84,7 @@ pub(super) fn share(operation: &Operation, told: bool) -> Option<(u64, u64)> {
 }
 
 /// How far it is; `-`: nobody knows.
-pub(super) fn percent(operation: &Operation, told: bool) -> String {
+pub(crate) fn percent(operation: &Operation, told: bool) -> String {
     let (done, all) = share(operation, told).unwrap_or_default();
     units::percent(done, all)
 }
@@ -115,7 +115,7 @@ fn whole(operation: &Operation) -> String {
 }
 
 /// What a pair waits for, why, since when, and when it is tried again; empty: nothing.
-pub(super) fn trouble(pair: &PairProgress) -> String {
+pub(crate) fn trouble(pair: &PairProgress) -> String {
     let mut parts = Vec::new();
     // A sender may name the error of its last try as what it waits for.
     if !pair.blocked.is_empty() && (pair.tries == 0 || pair.blocked != pair.last_error) {

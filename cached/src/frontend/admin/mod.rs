@@ -1,6 +1,7 @@
 //! The service that operators' tools use. It translates and checks roles; what is
 //! answered is decided by the operator.
 
+mod events;
 mod operations;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::auth::{Pass, Role};
 use super::status::to_status;
 use crate::clock::Moment;
 use crate::operator::Operator;
+use events::EventFollower;
 use operations::OperationFollower;
 
 /// Answers operators' tools.
@@ -135,6 +137,7 @@ fn follow<F: Follow>(follower: F) -> BoxStream<'static, Result<F::Told, Status>>
 #[tonic::async_trait]
 impl Admin for AdminService {
     type TopologyStream = BoxStream<'static, Result<pb::TopologyResponse, Status>>;
+    type EventsStream = BoxStream<'static, Result<pb::EventsResponse, Status>>;
     type WatchOperationsStream = BoxStream<'static, Result<pb::WatchOperationsResponse, Status>>;
 
     async fn topology(
@@ -171,6 +174,27 @@ impl Admin for AdminService {
         Ok(Response::new(
             self.parts.operator.stats(request.own_node_only).await,
         ))
+    }
+
+    async fn hot_keys(
+        &self,
+        request: Request<pb::HotKeysRequest>,
+    ) -> Result<Response<pb::HotKeysResponse>, Status> {
+        let request = self.open(request, Role::Read)?;
+        let told = events::hot_keys(&self.parts.operator, request);
+        told.map(Response::new).map_err(to_status)
+    }
+
+    async fn events(
+        &self,
+        request: Request<pb::EventsRequest>,
+    ) -> Result<Response<Self::EventsStream>, Status> {
+        let pass = self
+            .parts
+            .admit_stream(request.metadata(), Role::Read)
+            .map_err(to_status)?;
+        let follower = EventFollower::new(Arc::clone(&self.parts), pass, &request.into_inner());
+        Ok(Response::new(follow(follower)))
     }
 
     async fn list_blacklist(
@@ -250,6 +274,15 @@ impl Admin for AdminService {
         let group = GroupName::new(&request.group).map_err(invalid)?;
         let flushed = self.parts.operator.flush_group(&group, &request.by).await;
         Ok(Response::new(flushed.map_err(to_status)?))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<pb::ListKeysRequest>,
+    ) -> Result<Response<pb::ListKeysResponse>, Status> {
+        let request = self.open(request, Role::Read)?;
+        let listed = events::list_keys(&self.parts, request).await;
+        listed.map(Response::new).map_err(to_status)
     }
 
     async fn plan(

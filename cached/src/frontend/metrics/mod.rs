@@ -39,6 +39,7 @@ struct Snapshot {
     status: StatusResponse,
     ready: bool,
     connections_refused: u64,
+    hottest_share: f64,
     /// One for each request kind that has been seen: protocol, kind, endings, durations.
     requests: Vec<RequestRow>,
 }
@@ -58,6 +59,7 @@ impl Snapshot {
             status: parts.operator.status().await,
             ready: parts.operator.ready().is_ok(),
             connections_refused: parts.counters.connections_refused.get(),
+            hottest_share: parts.operator.hottest_share(),
             requests: request_rows(parts),
         }
     }
@@ -90,6 +92,15 @@ impl Collector for Snapshot {
         self.node(encoder)?;
         self.registry(encoder)?;
         self.groups(encoder)?;
+        let help = "Share of the hottest key in the operations carried out here lately";
+        let share = self.hottest_share;
+        gauge_of(
+            encoder,
+            "hottest_key_share",
+            help,
+            Some(&Unit::Ratios),
+            share,
+        )?;
         self.requests(encoder)?;
         self.passing_on(encoder)?;
         self.getter(encoder)

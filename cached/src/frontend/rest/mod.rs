@@ -1,7 +1,8 @@
 //! REST: the original's four endpoints, `/v1`, health, metrics and their description.
 //!
 //! Reading order: `endpoints` (all of them, in one table), `original` and `keys`
-//! (the data path), `params` and `conditions` (pure), `body`, `batch`, `cluster`.
+//! (the data path), `params` and `conditions` (pure), `body`, `batch`, `cluster`,
+//! `hotkeys`.
 
 mod app;
 mod batch;
@@ -11,6 +12,7 @@ mod cluster;
 mod conditions;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod hotkeys;
 mod keys;
 mod original;
 mod params;
@@ -73,6 +75,7 @@ fn endpoints() -> Vec<Endpoint> {
         endpoint!(POST "/v1/groups/{group}/flush" cluster::flush_group),
         endpoint!(GET "/v1/status" cluster::status),
         endpoint!(GET "/v1/topology" cluster::topology),
+        endpoint!(GET "/v1/hotkeys" hotkeys::hotkeys),
         endpoint!(GET "/openapi.json" openapi),
         endpoint!(GET "/healthz" cluster::healthz),
         endpoint!(GET "/readyz" cluster::readyz),

@@ -9,6 +9,8 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, Uri};
 use cached_proto::types::{GroupName, Invalid, Key, Ttl};
 
+use crate::hotkeys::By;
+
 /// A request header: how long the caller waits, in milliseconds.
 pub(super) const TIMEOUT: HeaderName = HeaderName::from_static("cached-timeout-ms");
 
@@ -113,6 +115,46 @@ pub(super) fn query_flag(uri: &Uri, name: &'static str) -> Result<bool, Invalid>
     }
 }
 
+/// What is asked of hot keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Heat {
+    /// 0: as long as can be.
+    pub(super) window_seconds: u32,
+    /// 0: some.
+    pub(super) top: u32,
+    pub(super) by: By,
+    pub(super) group: Option<GroupName>,
+}
+
+/// `?window=60&top=20&by=bytes&group=users`; all of it may be left out.
+pub(super) fn heat(uri: &Uri) -> Result<Heat, Invalid> {
+    let group = match parameter(uri, "group")? {
+        None => None,
+        Some(text) => {
+            let name = decode(text, Plus::IsSpace, "group")?;
+            Some(GroupName::new(String::from_utf8_lossy(&name))?)
+        }
+    };
+    Ok(Heat {
+        window_seconds: query_number(uri, "window")?,
+        top: query_number(uri, "top")?,
+        by: match parameter(uri, "by")? {
+            None | Some("ops") => By::Ops,
+            Some("bytes") => By::Bytes,
+            Some(_) => return Err(Invalid::new("by", "must be ops or bytes")),
+        },
+        group,
+    })
+}
+
+fn query_number(uri: &Uri, name: &'static str) -> Result<u32, Invalid> {
+    let Some(text) = parameter(uri, name)? else {
+        return Ok(0);
+    };
+    let number = text.parse().ok();
+    number.ok_or_else(|| Invalid::new(name, "must be a whole number"))
+}
+
 /// How long the caller waits, if it says so.
 pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Invalid> {
     let Some(value) = headers.get(&TIMEOUT) else {
@@ -211,6 +253,19 @@ mod tests {
         ] {
             let error = ttl(bad).unwrap_err();
             assert_eq!(error.field, "ttl", "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn hot_keys_are_asked_for_with_numbers() {
+        assert_eq!(heat(&uri("/v1/hotkeys")), Ok(Heat::default()));
+        let asked = heat(&uri("/v1/hotkeys?window=60&top=9&by=bytes&group=g")).unwrap();
+        assert_eq!(
+            (asked.window_seconds, asked.top, asked.by),
+            (60, 9, By::Bytes)
+        );
+        for bad in ["window=5m", "top=-1", "by=size", "group=%20"] {
+            assert!(heat(&uri(&format!("/v1/hotkeys?{bad}"))).is_err(), "{bad}");
         }
     }
 

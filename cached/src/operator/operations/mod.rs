@@ -20,6 +20,7 @@ use cached_proto::types::NodeName;
 use super::{Operator, check_note};
 use crate::cluster::draft::Ask;
 use crate::cluster::operations::{ApplyOptions, Control};
+use crate::journal::{Note, Severity};
 
 impl Operator {
     /// Plans a change of the layout, keeps the plan, and checks whether it can be
@@ -93,6 +94,15 @@ impl Operator {
         check_note("by", by)?;
         let record = self.parts.cluster.control(id, control, by).await?;
         tracing::info!(operation = id, by, ?control, state = %record.state, "controlled");
+        let (code, what) = match control {
+            Control::Pause => ("operation-paused", "paused".to_owned()),
+            Control::Resume => ("operation-resumed", "resumed".to_owned()),
+            Control::Cancel => ("operation-cancelling", "asked to cancel".to_owned()),
+            Control::Rate(0) => ("operation-rate", "took the limit off".to_owned()),
+            Control::Rate(rate) => ("operation-rate", format!("limited to {rate} B/s")),
+        };
+        let text = format!("{what} {id}");
+        self.note(Note::new(Severity::Info, code, id, text).by(by));
         Ok(self.tell_operation(&record).await)
     }
 

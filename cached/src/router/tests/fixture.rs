@@ -20,6 +20,7 @@ use crate::cluster::view::{ClusterView, MemberView, SlotOwner, ViewCell};
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::getter::{Getter, GetterConfig, GetterParts, Origin};
+use crate::hotkeys::HotKeys;
 use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
 use crate::router::{Router, RouterLimits, RouterParts};
 use crate::store::{Store, StoreConfig};
@@ -164,6 +165,7 @@ pub(super) fn redirect(slot: Slot, owner: &MemberId, epoch: Epoch) -> Failure {
         epoch,
         owner: owner.clone(),
         address,
+        also: Vec::new(),
     })
 }
 
@@ -329,6 +331,7 @@ impl World {
             getter,
             breakers: breakers.clone(),
             clock: clock.clone(),
+            hot: Arc::new(HotKeys::new(clock.clone())),
             counters: counters.clone(),
             parking: parking.clone(),
             limits,

@@ -22,6 +22,7 @@ use cached_proto::types::{GroupName, Slot, Ttl, Version};
 use slab::Slab;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::arena::Released;
 use super::budget::Budget;
 use super::container::{Container, State, fingerprint, name_hash};
 use super::entries::{Due, Entries};
@@ -111,6 +112,12 @@ enum Gone {
 }
 
 impl Shard {
+    /// Memory that is not needed any more since this was last called.
+    #[inline]
+    pub(super) fn take_released(&mut self) -> Released {
+        self.entries.take_released()
+    }
+
     /// Without groups and containers.
     pub(crate) fn new(config: ShardConfig) -> Self {
         let slots = usize::from(cached_proto::types::SLOTS) >> config.shards_log2;

@@ -12,6 +12,7 @@ use crate::peers::MoveStream;
 impl Sender {
     /// Does what is left to do.
     pub(super) async fn end(&mut self, over: Over, stream: &mut Option<MoveStream>) {
+        self.rest_after_seal();
         match over {
             // A sealed slot stays sealed: its commit may be under way.
             Over::Stopped if self.decided_elsewhere => {}
@@ -51,6 +52,16 @@ impl Sender {
                 self.tell(news).await;
                 self.tell_if_unheard(heard).await;
             }
+        }
+    }
+
+    /// The seal is over; the next one waits if operations had to wait for this one.
+    fn rest_after_seal(&mut self) {
+        let parts = &self.shared.parts;
+        if let Some(before) = self.sealed.take() {
+            let (now, asked) = (parts.clock.now(), parts.counters.asked());
+            let parked = parts.parking.entered() - before;
+            self.shared.seals.lock().rest(now, asked, parked);
         }
     }
 

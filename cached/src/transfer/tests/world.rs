@@ -341,6 +341,7 @@ impl World {
                 address: "n2:1".to_owned(),
             },
             shed,
+            haste: false,
         });
         id
     }

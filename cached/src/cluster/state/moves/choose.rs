@@ -66,7 +66,8 @@ impl State {
             return;
         };
         // What a process that is to end cannot give away is lost in any case.
-        let shed = operation.shed || self.leaves_by_itself();
+        let haste = self.leaves_by_itself();
+        let shed = operation.shed || haste;
         let operation = operation.id.clone();
         let mine = self.moves.survey.page(page);
         let mine = mine.and_then(|found| found.mine.get(&to.id));
@@ -98,6 +99,7 @@ impl State {
             slots,
             to,
             shed,
+            haste,
             planned,
         })));
     }

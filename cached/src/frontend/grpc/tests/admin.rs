@@ -340,3 +340,103 @@ async fn changing_the_layout_takes_an_admin_and_looking_on_does_not() {
     let status = admin.watch_operations(nobody).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
 }
+
+#[tokio::test]
+async fn hot_keys_are_told_with_their_rates_and_bounds() {
+    let world = World::new();
+    let group = world
+        .node
+        .store
+        .group(&fixture::group("default-group").name);
+    for _ in 0..3 {
+        world.node.hot.touch(group.unwrap(), b"hot", Some(7));
+    }
+    world.node.hot.touch(group.unwrap(), b"cold", None);
+    let mut admin = world.admin().await;
+    let ask = pb::HotKeysRequest {
+        group: "default-group".to_owned(),
+        top: 1,
+        ..pb::HotKeysRequest::default()
+    };
+    let told = admin.hot_keys(ask.clone()).await.unwrap().into_inner();
+    assert_eq!((told.node.as_str(), told.keys.len()), ("n1", 1));
+    let key = &told.keys[0];
+    assert_eq!((&key.key[..], key.value_bytes), (&b"hot"[..], 7));
+    assert!((key.share - 0.75).abs() < 1e-9, "{}", key.share);
+    for (bad, field) in [
+        (
+            pb::HotKeysRequest {
+                window_seconds: 301,
+                ..ask.clone()
+            },
+            "window_seconds",
+        ),
+        (
+            pb::HotKeysRequest {
+                top: 5_000,
+                ..ask.clone()
+            },
+            "top",
+        ),
+    ] {
+        let refused = admin.hot_keys(bad).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains(field), "{}", refused.message());
+    }
+    let unknown = pb::HotKeysRequest {
+        group: "nope".to_owned(),
+        ..ask
+    };
+    assert!(admin.hot_keys(unknown).await.is_err());
+}
+
+#[tokio::test]
+async fn events_are_told_from_where_the_caller_was() {
+    use crate::journal::{Note, Severity};
+    let world = World::new();
+    let journal = &world.node.journal;
+    for text in ["one", "two", "three"] {
+        journal.note(Note::new(Severity::Warning, "test", "n2", text).by("ann@desk"));
+    }
+    let mut admin = world.admin().await;
+    let all = pb::EventsRequest::default();
+    let mut stream = admin.events(all).await.unwrap().into_inner();
+    let hello = stream.message().await.unwrap().unwrap();
+    assert_eq!((hello.node.as_str(), hello.event.is_none()), ("n1", true));
+    let mut texts = Vec::new();
+    while let Some(told) = stream.message().await.unwrap() {
+        let event = told.event.unwrap();
+        assert_eq!(
+            (event.subject.as_str(), event.by.as_str()),
+            ("n2", "ann@desk")
+        );
+        texts.push(event.text);
+    }
+    assert_eq!(texts, ["one", "two", "three"]);
+
+    let rest = pb::EventsRequest {
+        journal: hello.journal.clone(),
+        after_sequence: 3,
+        follow: true,
+        ..pb::EventsRequest::default()
+    };
+    let mut stream = admin.events(rest).await.unwrap().into_inner();
+    assert!(stream.message().await.unwrap().unwrap().event.is_none());
+    journal.note(Note::new(Severity::Error, "test", "", "four"));
+    let four = stream.message().await.unwrap().unwrap().event.unwrap();
+    assert_eq!(
+        (four.sequence, four.severity()),
+        (4, pb::EventSeverity::Error)
+    );
+
+    // Nobody's sequence: told from the beginning; nothing is that new, and it ends.
+    let other = pb::EventsRequest {
+        journal: "another life".to_owned(),
+        after_sequence: 3,
+        since_ms: u64::MAX,
+        ..pb::EventsRequest::default()
+    };
+    let mut stream = admin.events(other).await.unwrap().into_inner();
+    assert!(stream.message().await.unwrap().unwrap().event.is_none());
+    assert!(stream.message().await.unwrap().is_none());
+}

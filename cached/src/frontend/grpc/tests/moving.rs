@@ -95,6 +95,7 @@ async fn slots_arrive_over_a_connection_that_is_never_cut_short() {
             address,
         },
         shed: false,
+        haste: false,
         planned: slots.clone(),
     });
     let news = async |told: &mut tokio::sync::mpsc::Receiver<Told>| match told.recv().await {

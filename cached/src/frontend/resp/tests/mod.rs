@@ -77,6 +77,7 @@ impl World {
             getter: None,
             breakers: node.breakers.clone(),
             clock: node.clock.clone(),
+            hot: node.hot.clone(),
             counters: node.counters.clone(),
             limits: RouterLimits {
                 value_bytes_max: VALUE_BYTES_MAX,

@@ -143,7 +143,7 @@ async fn every_endpoint_asks_for_its_role() {
     let key = "/v1/groups/default-group/keys/k";
     let group = "/v1/groups/default-group";
     let reads = format!(
-        "GET /api?key=k,GET /api/stats,GET {key},HEAD {key},GET /v1/groups,GET /v1/status,GET /v1/topology,GET /metrics"
+        "GET /api?key=k,GET /api/stats,GET {key},HEAD {key},GET /v1/groups,GET /v1/status,GET /v1/topology,GET /v1/hotkeys,GET /metrics"
     );
     let writes = format!("POST /api/set?key=k,DELETE /api/delete?key=k,PUT {key},DELETE {key}");
     let admins = format!("PUT {group},POST {group}/flush");

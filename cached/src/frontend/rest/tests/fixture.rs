@@ -102,6 +102,7 @@ impl Node {
             getter: None,
             breakers: world.breakers.clone(),
             clock: world.clock.clone(),
+            hot: world.hot.clone(),
             counters: world.counters.clone(),
             limits: router_limits,
             parking: Arc::default(),

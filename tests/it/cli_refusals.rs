@@ -1,0 +1,60 @@
+//! What `drain` and `remove` refuse before anything moves, each with its exit code and what
+//! to do instead. Others: stale plans and second migrations in `drain`, lack of room in
+//! `room`.
+
+use cached_tests::cluster::{Setup, TestCluster};
+use cached_tests::command::{Ran, cachectl};
+use cached_tests::etcd;
+use serde_json::Value;
+
+async fn ctl(url: &str, config: &str, line: &str) -> Ran {
+    let runner = cachectl(&["--endpoint", url], line);
+    runner.env("CACHECTL_CONFIG", config).run().await
+}
+
+async fn layout(url: &str) -> u64 {
+    let ran = ctl(url, "/nonexistent", "status -o json").await;
+    let status: Value = serde_json::from_str(&ran.out).unwrap();
+    status["layout"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_be_is_refused_and_nothing_moves() {
+    if !etcd::is_there() {
+        return;
+    }
+    let cluster = TestCluster::start(3, Setup::default()).await;
+    let url = cluster.gateway.url();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let text = "[contexts.prod]\nendpoints = [\"http://127.0.0.1:1\"]\nproduction = true\n\
+                [contexts.named]\nendpoints = [\"http://127.0.0.1:1\"]\nconfirm = \"LIVE\"\n";
+    std::fs::write(&config, text).unwrap();
+    let before = layout(&url).await;
+    for (line, code, words) in [
+        // Whom nobody knows, and nobody to take what is given.
+        ("drain n9 --yes", 3, "n9"),
+        ("remove n9 --yes", 3, "n9"),
+        ("drain n1 n2 n3 --yes", 7, "n"),
+        ("remove n1 n2 n3 --yes", 7, "n"),
+        ("plan apply op-00000000 --yes", 3, "op-00000000"),
+        // Nobody can be asked here: the flag is named that answers.
+        ("drain n1", 2, "--yes"),
+        ("remove n1 --no-input", 2, "--yes"),
+        ("remove n1 --force --yes", 2, "--confirm n1"),
+        ("remove n1 --force --confirm n2", 2, "n2"),
+        ("remove n1 n2 --force --confirm n1", 2, "one node at a time"),
+        // Where users would notice, `--yes` is no answer.
+        ("drain n1 --context prod --yes", 2, "--confirm prod"),
+        ("remove n1 --context prod --confirm dev", 2, "dev"),
+        ("drain n1 --context named --yes", 2, "--confirm LIVE"),
+        ("drain n1 --read-only --yes", 7, "--read-only"),
+    ] {
+        let ran = ctl(&url, config.to_str().unwrap(), line).await;
+        assert_eq!(ran.code, code, "cachectl {line}: {ran:?}");
+        assert!(ran.err.contains(words), "cachectl {line}: {ran:?}");
+    }
+    assert_eq!(layout(&url).await, before);
+    let named = "drain n1 --context named --confirm LIVE --dry-run";
+    assert_eq!(ctl(&url, config.to_str().unwrap(), named).await.code, 0);
+}
