@@ -6,15 +6,18 @@
 
 mod peers;
 mod registry;
+mod resp;
 mod rest;
 
 /// Takes any bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target and its name, which is its folder's in `seeds/`.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("rest_address", rest::address),
     ("rest_batch", rest::batch),
+    ("resp_stream", resp::stream),
+    ("resp_commands", resp::commands),
     ("peer_messages", peers::message),
     ("registry_records", registry::record),
 ];

@@ -36,7 +36,8 @@ pub(crate) struct S3Fifo {
     main: List,
     small_bytes: u64,
     main_bytes: u64,
-    main_len: usize,
+    /// Entries in both.
+    len: usize,
     ghost: Ghost,
 }
 
@@ -137,8 +138,9 @@ impl S3Fifo {
     /// Takes an entry out of its queue, if it is in one.
     pub(crate) fn remove(&mut self, entries: &mut impl Ordered, entry: u32, evicted: Option<u64>) {
         if let (SMALL, Some(key_hash)) = (entries.list(entry), evicted) {
-            // As many names as the main queue has entries.
-            self.ghost.add(key_hash, self.main_len);
+            // As many names as the main queue may have entries.
+            let names_max = self.len - self.len / SMALL_ONE_IN as usize;
+            self.ghost.add(key_hash, names_max);
         }
         if entries.is_linked(entry) {
             self.unlink(entries, entry);
@@ -187,8 +189,8 @@ impl S3Fifo {
         } else {
             self.main.insert(entries, entry);
             self.main_bytes += bytes;
-            self.main_len += 1;
         }
+        self.len += 1;
     }
 
     fn unlink(&mut self, entries: &mut impl Ordered, entry: u32) {
@@ -199,8 +201,8 @@ impl S3Fifo {
         } else {
             self.main.remove(entries, entry);
             self.main_bytes -= bytes;
-            self.main_len -= 1;
         }
+        self.len -= 1;
     }
 }
 

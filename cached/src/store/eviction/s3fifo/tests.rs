@@ -93,12 +93,12 @@ impl World {
             all.extend(queue.iter().copied());
             assert!(queue.iter().all(|entry| self.cells.list(*entry) == list));
             let bytes: u64 = queue.iter().map(|entry| self.cells.charge(*entry)).sum();
-            (queue.len(), bytes)
+            bytes
         });
         assert_eq!(all, self.living);
         let queues = &self.queues;
-        assert_eq!(sums[0].1, queues.small_bytes);
-        assert_eq!(sums[1], (queues.main_len, queues.main_bytes));
+        assert_eq!(sums, [queues.small_bytes, queues.main_bytes]);
+        assert_eq!(self.living.len(), queues.len);
     }
 }
 
