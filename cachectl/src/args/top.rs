@@ -7,9 +7,6 @@ use clap::{Args, ValueEnum};
 /// `top`.
 #[derive(Clone, Debug, Args)]
 pub struct Top {
-    /// Look on only: nothing can be changed from here.
-    #[arg(long)]
-    pub read_only: bool,
     /// Write everything that the cluster tells to this file, for --replay.
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     pub record: Option<PathBuf>,

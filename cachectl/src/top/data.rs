@@ -7,7 +7,7 @@ use cached_client::admin::{Blacklist, GroupStats, NodeStats, Operation, Status};
 use cached_client::operations::OperationState;
 use cached_client::records::GroupRecord;
 
-use super::message::{Now, Update};
+use super::message::{HotKey, Now, Update};
 use super::shape::{NodeState, Shape};
 
 /// Samples of traffic: five minutes, one each second.
@@ -47,6 +47,8 @@ pub struct Data {
     pub blacklist_at: Duration,
     /// Groups and their settings.
     pub groups: Vec<GroupRecord>,
+    /// Keys that are asked for often, hottest first.
+    pub hot_keys: Vec<HotKey>,
     /// Counters of groups before and now, for their rates.
     pub group_rates: BTreeMap<String, Rates>,
 }
@@ -98,6 +100,9 @@ impl Data {
                 self.blacklist_at = now.since_start;
             }
             Update::Groups(groups) => self.groups = groups,
+            Update::HotKeys(keys) => self.hot_keys = keys,
+            // The log has them.
+            Update::Event(_) => {}
         }
     }
 

@@ -12,7 +12,7 @@ use cached_client::types::GroupName;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::effect::Effect;
-use super::message::{Message, Now, Source, Told, Update};
+use super::message::{EventLine, HotKey, Message, Now, Source, Told, Update};
 use super::shape::{Node, NodeState, Run, SLOTS, Shape};
 use super::state::{Look, Options, State};
 use super::update::update;
@@ -333,6 +333,51 @@ fn groups() -> Vec<GroupRecord> {
     ]
 }
 
+/// So many keys, each colder than the one before.
+pub(super) fn hot_keys(count: usize) -> Vec<HotKey> {
+    let key = |index: usize| HotKey {
+        group: if index.is_multiple_of(3) {
+            "users"
+        } else {
+            "scores"
+        }
+        .to_owned(),
+        key: format!("user:{}", 4411 + index * 37),
+        exact: index != 2,
+        node: format!("n{}", 1 + index % 4),
+        ops_per_second: 9100.0 / (index + 1) as f64,
+        share: 0.07 / (index + 1) as f64,
+        value_bytes: 1229 + 700 * index as u64,
+    };
+    (0..count).map(key).collect()
+}
+
+fn events() -> Vec<EventLine> {
+    let event = |ago_ms, severity: &str, text: &str, by: &str| EventLine {
+        at_ms: NOON_MS - ago_ms,
+        severity: severity.to_owned(),
+        text: text.to_owned(),
+        by: by.to_owned(),
+        identity: text.to_owned(),
+    };
+    vec![
+        event(
+            2_000,
+            "warning",
+            "n4 blacklisted n5 (3 failures, 5 min)",
+            "",
+        ),
+        event(42_000, "error", "n5 lease expired; n5 owned 0 slots", ""),
+        event(
+            139_000,
+            "info",
+            "op-7f3a90c1 drain n3 started",
+            "alice@bastion",
+        ),
+        event(42_000, "error", "n5 lease expired; n5 owned 0 slots", ""),
+    ]
+}
+
 /// Everything at once: a drain, a dead node, counters, blame.
 pub(super) fn busy() -> State {
     with_shape(&five())
@@ -360,6 +405,10 @@ pub(super) fn with_shape(shape: &Shape) -> State {
     hear(&mut state, 59.2, Update::Topology(shape.clone()));
     hear(&mut state, 59.3, Update::Blacklist(blacklist()));
     hear(&mut state, 59.4, Update::Groups(groups()));
+    hear(&mut state, 59.5, Update::HotKeys(hot_keys(12)));
+    for event in events() {
+        hear(&mut state, 59.6, Update::Event(event));
+    }
     hear(&mut state, 59.7, Update::Status(status(true)));
     state.now = at(60.0);
     state

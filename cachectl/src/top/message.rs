@@ -92,17 +92,23 @@ pub enum Source {
     Blacklist,
     /// Groups and their settings.
     Groups,
+    /// The keys that are asked for most.
+    HotKeys,
+    /// What happened.
+    Events,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Topology,
         Self::Status,
         Self::Stats,
         Self::Operations,
         Self::Blacklist,
         Self::Groups,
+        Self::HotKeys,
+        Self::Events,
     ];
 }
 
@@ -122,6 +128,46 @@ pub enum Update {
     Blacklist(Blacklist),
     /// All groups.
     Groups(Vec<GroupRecord>),
+    /// The hottest keys of all nodes, hottest first.
+    HotKeys(Vec<HotKey>),
+    /// Something happened.
+    Event(EventLine),
+}
+
+/// A key that is asked for often.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HotKey {
+    /// Its group.
+    pub group: String,
+    /// The key as text.
+    pub key: String,
+    /// The text is the whole key, so that it can be looked up.
+    pub exact: bool,
+    /// The node that carries it out.
+    pub node: String,
+    /// Operations on it.
+    pub ops_per_second: f64,
+    /// Of all operations of all nodes: 0 to 1.
+    pub share: f64,
+    /// Length of the value that was read or written last.
+    pub value_bytes: u64,
+}
+
+/// Something that happened, as a node's journal has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventLine {
+    /// Unix milliseconds.
+    pub at_ms: u64,
+    /// `info`, `warning` or `error`.
+    pub severity: String,
+    /// For people.
+    pub text: String,
+    /// Who asked; empty: nobody did.
+    pub by: String,
+    /// The same at every node that saw it; empty: only this one did.
+    pub identity: String,
 }
 
 impl Update {
@@ -134,6 +180,8 @@ impl Update {
             Self::Operation(_) => Source::Operations,
             Self::Blacklist(_) => Source::Blacklist,
             Self::Groups(_) => Source::Groups,
+            Self::HotKeys(_) => Source::HotKeys,
+            Self::Event(_) => Source::Events,
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::args::top::{FirstScreen, ThemeName, Top};
 use crate::commands::Session;
 use crate::error::CliError;
 use crate::output::{Body, Report};
-use crate::settings;
+use crate::settings::{self, Sources};
 use run::Exit;
 use state::{Look, Options, Screen, State};
 
@@ -77,7 +77,7 @@ pub async fn top(session: &Session, args: &Top) -> Result<Report, CliError> {
                 // What was named for the first cluster does not hold for another one.
                 (global.endpoint, global.etcd, global.cluster) = (Vec::new(), Vec::new(), None);
                 global.context = Some(name);
-                settings = settings::resolve(&global, &settings::Sources::default())?;
+                settings = settings::resolve(&global, &Sources::default())?;
             }
             Err(error) => {
                 drop(guard);
@@ -91,7 +91,8 @@ fn options(args: &Top, settings: &settings::Settings) -> Options {
     Options {
         context: settings.context.clone().unwrap_or_default(),
         production: settings.production,
-        read_only: args.read_only,
+        confirm: settings.confirm.clone().unwrap_or_default(),
+        read_only: settings.read_only,
         replay: args.replay.is_some(),
     }
 }

@@ -1,12 +1,16 @@
 //! What is worth a line in the log: differences between what is known and what is told. Pure.
 
-use super::message::Update;
+use super::message::{Source, Update};
 use super::shape::{Node, NodeState, Shape};
 use super::state::{Kind, State};
 use crate::units;
 
 /// Writes down what `update`, which is not taken over yet, changes.
 pub fn notice(state: &mut State, update: &Update) {
+    // The nodes' own journals tell it better.
+    if state.links.of(Source::Events).heard.is_some() {
+        return;
+    }
     let lines = match update {
         Update::Topology(new) => match &state.data.shape {
             Some(old) => shape_changes(old, new),
@@ -35,7 +39,7 @@ pub fn notice(state: &mut State, update: &Update) {
             let kind = if failed { Kind::Error } else { Kind::Info };
             changed.then_some((kind, text)).into_iter().collect()
         }
-        Update::Stats(_) | Update::Blacklist(_) | Update::Groups(_) => Vec::new(),
+        _ => Vec::new(),
     };
     for (kind, text) in lines {
         state.log(kind, text);

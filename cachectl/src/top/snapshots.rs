@@ -229,6 +229,7 @@ fn dialogs() -> Vec<(&'static str, State)> {
     let mut planned = on(Screen::Nodes);
     planned.options.context = "prod".to_owned();
     planned.options.production = true;
+    planned.options.confirm = "prod".to_owned();
     press(&mut planned, KeyCode::Char('j'));
     press(&mut planned, KeyCode::Char('j'));
     press(&mut planned, KeyCode::Char('d'));

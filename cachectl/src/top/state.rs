@@ -7,7 +7,7 @@ use super::data::Data;
 use super::dialog::Dialog;
 use super::link::{Freshness, Links};
 use super::list::{Choice, Filter};
-use super::message::{Found, Now};
+use super::message::{EventLine, Found, Now};
 
 /// Lines of the log that are kept.
 pub const LOG_MAX: usize = 500;
@@ -86,6 +86,8 @@ pub struct Options {
     pub context: String,
     /// Its users would notice: changes ask for its name.
     pub production: bool,
+    /// The name that changes ask for; empty: they ask for yes or no.
+    pub confirm: String,
     /// Nothing can be changed.
     pub read_only: bool,
     /// What is shown was recorded.
@@ -127,6 +129,8 @@ pub struct LogLine {
     pub kind: Kind,
     /// What.
     pub text: String,
+    /// The same at every node that tells it; empty: it is told once.
+    pub identity: String,
 }
 
 /// What kind of line it is.
@@ -187,6 +191,8 @@ pub struct State {
     pub toasts: Vec<Toast>,
     /// What happened and what was done from here, oldest first.
     pub log: VecDeque<LogLine>,
+    /// Lines that were ever written into it.
+    pub lines: u64,
     /// One panel alone.
     pub expanded: bool,
     /// The mouse is reported.
@@ -216,6 +222,7 @@ impl State {
             found: None,
             toasts: Vec::new(),
             log: VecDeque::new(),
+            lines: 0,
             expanded: false,
             mouse: false,
             dirty: true,
@@ -302,13 +309,46 @@ impl State {
 
     /// Writes a line into the log.
     pub fn log(&mut self, kind: Kind, text: impl Into<String>) {
-        let number = self.log.back().map_or(1, |last| last.number + 1);
-        self.log.push_back(LogLine {
-            number,
-            unix_ms: self.now.unix_ms,
+        let (unix_ms, text) = (self.now.unix_ms, text.into());
+        self.insert(unix_ms, kind, text, String::new());
+    }
+
+    /// Writes what a node's journal has into the log, at its time, and once. False: it was
+    /// there.
+    pub fn log_event(&mut self, event: EventLine) -> bool {
+        let known = |line: &LogLine| {
+            line.unix_ms == event.at_ms && line.text.starts_with(&event.text)
+                || !event.identity.is_empty() && line.identity == event.identity
+        };
+        if self.log.iter().any(known) {
+            return false;
+        }
+        let kind = match event.severity.as_str() {
+            "error" => Kind::Error,
+            "warning" => Kind::Warn,
+            _ => Kind::Info,
+        };
+        let by = match event.by.as_str() {
+            "" => String::new(),
+            by => format!(" (by {by})"),
+        };
+        let text = format!("{}{by}", event.text);
+        self.insert(event.at_ms, kind, text, event.identity);
+        true
+    }
+
+    fn insert(&mut self, unix_ms: u64, kind: Kind, text: String, identity: String) {
+        self.lines += 1;
+        let line = LogLine {
+            number: self.lines,
+            unix_ms,
             kind,
-            text: text.into(),
-        });
+            text,
+            identity,
+        };
+        let later = self.log.iter().rev().take_while(|it| it.unix_ms > unix_ms);
+        let place = self.log.len() - later.count();
+        self.log.insert(place, line);
         if self.log.len() > LOG_MAX {
             self.log.pop_front();
         }

@@ -96,10 +96,15 @@ fn on_heard(state: &mut State, endpoint: &str, update: Update) {
         state.toast(format!("{before} lost; {endpoint} answers now"), false);
     }
     noticed::notice(state, &update);
+    if let Update::Event(event) = update {
+        state.dirty |= state.log_event(event);
+        return;
+    }
     let same = match (&update, &state.data) {
         (Update::Topology(new), data) => data.shape.as_ref() == Some(new),
         (Update::Blacklist(new), data) => data.blacklist == *new,
         (Update::Groups(new), data) => data.groups == *new,
+        (Update::HotKeys(new), data) => data.hot_keys == *new,
         _ => false,
     };
     state.data.absorb(state.now, update);

@@ -24,7 +24,7 @@ use super::term;
 use crate::args::top::Top;
 use crate::commands::Session;
 use crate::error::{CliError, Code};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Settings, Sources};
 
 /// Messages that wait: streams wait when the screen is slower than they are.
 const MESSAGES_MAX: usize = 256;
@@ -151,7 +151,7 @@ impl World<'_> {
             Effect::Context(name) => {
                 let mut global = self.session.global.clone();
                 global.context = Some(name.clone());
-                match settings::resolve(&global, &settings::Sources::default()) {
+                match settings::resolve(&global, &Sources::default()) {
                     Ok(_) => return Next::End(Exit::Context(name)),
                     Err(error) => self.say(error.to_string()),
                 }

@@ -3,13 +3,15 @@
 //! how long, the cluster's state decides what and when.
 
 mod ending;
+mod opening;
+mod sealing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cached_proto::operations::MoveCounts;
-use cached_proto::types::{GroupName, MemberId, Slot};
+use cached_proto::types::GroupName;
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Permit;
@@ -17,13 +19,12 @@ use tokio::sync::mpsc::Permit;
 use super::batch::Batch;
 use super::flow::{CHECK_EVERY, CHUNK, Flow};
 use super::late::Late;
-use super::messages::{Changes, Declined, Offer, Sums, ToReceiver, ToSender};
-use super::messages::{compare, group_of, offered, word};
+use super::messages::{Changes, Declined, Sums, ToReceiver, ToSender, group_of, word};
 use super::order::{MoveEnd, MoveNews};
 use super::throttle::Breath;
 use super::{Told, Transfers};
 use crate::clock::Moment;
-use crate::faults::{Fault, crash_point, planted};
+use crate::faults::{Fault, planted};
 use crate::peers::{MoveStream, PeerError};
 use crate::store::{Change, GroupId, KeyCursor, MoveLog, SlotInfo};
 use crate::tasks::Stop;
@@ -142,113 +143,6 @@ impl Sender {
         self.seal(stream).await
     }
 
-    /// The slots as they are now.
-    fn look(&self) -> Result<Vec<SlotInfo>, Over> {
-        let look = |(slot, epoch): &(Slot, _)| {
-            let info = self.shared.parts.store.slot(*slot);
-            info.filter(|info| info.epoch == *epoch)
-                .ok_or_else(|| failed(format!("slot {slot} is not served under epoch {epoch}")))
-        };
-        let slots: Vec<_> = self
-            .batch
-            .order
-            .slots
-            .iter()
-            .map(look)
-            .collect::<Result<_, _>>()?;
-        self.batch.show(|batch| {
-            batch.keys_total = slots.iter().map(|info| info.keys).sum();
-            batch.bytes_total = slots.iter().map(|info| info.bytes).sum();
-        });
-        Ok(slots)
-    }
-
-    async fn open(&self) -> Result<MoveStream, Over> {
-        let peer = &self.batch.order.to;
-        let opening = self.shared.parts.peers.open_move(peer, OFFER_MAX);
-        let opened = self.within(OFFER_MAX, "be reached", opening).await?;
-        opened.map_err(|error| failed(format!("{} cannot be reached: {error}", peer.id.name)))
-    }
-
-    /// Offers the slots; answers how many bytes the receiver grants.
-    async fn offer(
-        &mut self,
-        stream: &mut MoveStream,
-        slots: &[SlotInfo],
-        bytes: u64,
-    ) -> Result<u64, Over> {
-        let (order, store) = (&self.batch.order, &self.shared.parts.store);
-        let planned = order.planned.iter().filter_map(|slot| store.slot(*slot));
-        let offer = Offer {
-            operation: order.operation.clone(),
-            page: order.id.page,
-            attempt: order.id.attempt,
-            slots: slots.iter().map(offered).collect(),
-            keys: slots.iter().map(|info| info.keys).sum(),
-            bytes,
-            shed: order.shed,
-            bytes_planned: planned.map(|info| info.bytes).sum::<u64>().max(bytes),
-        };
-        let me = self.me()?;
-        let asking = async {
-            // An error shows in what is received.
-            let _ = stream.send.send(ToReceiver::Offer(me, offer)).await;
-            stream.receive.next().await
-        };
-        match self.within(OFFER_MAX, "answer the offer", asking).await? {
-            Some(Ok(ToSender::Granted { bytes })) => Ok(bytes),
-            other => match self.hear(other, false) {
-                Err(over) => Err(over),
-                Ok(_) => Err(failed("the receiver neither granted nor refused")),
-            },
-        }
-    }
-
-    fn me(&self) -> Result<MemberId, Over> {
-        let view = self.shared.parts.view.load();
-        let me = view.me.and_then(|me| view.members.get(usize::from(me)));
-        me.map(|me| me.id.clone())
-            .ok_or_else(|| failed("this process is no member"))
-    }
-
-    /// Drops the coldest entries if less was granted than is needed.
-    async fn make_room(
-        &mut self,
-        slots: &[SlotInfo],
-        bytes: u64,
-        granted: u64,
-    ) -> Result<(), Over> {
-        if granted >= bytes {
-            return Ok(());
-        }
-        if !self.batch.order.shed {
-            return Err(Over::Failed {
-                why: format!("{granted} bytes were granted; {bytes} are needed"),
-                declined: Some(Declined::OverCapacity),
-            });
-        }
-        let containers: Vec<_> = slots.iter().map(|it| (it.slot, it.container)).collect();
-        let parts = &self.shared.parts;
-        for removed in parts.store.shed_in_steps(&containers, granted) {
-            self.shed += removed;
-            tokio::task::yield_now().await;
-        }
-        parts.counters.keys_shed.add(self.shed);
-        Ok(())
-    }
-
-    /// From here on everything that happens to the slots is logged.
-    fn begin(&mut self, offered: &[SlotInfo]) -> Result<(), Over> {
-        for info in offered {
-            let store = &self.shared.parts.store;
-            let Some(info) = store.begin_move(info.slot, info.container, &self.log) else {
-                return Err(failed(format!("slot {} is not served any more", info.slot)));
-            };
-            self.slots.push(info);
-        }
-        Ok(())
-    }
-
     /// Sends what is there and what changes, until the cluster's state wants a seal.
     async fn copy(&mut self, stream: &mut MoveStream) -> Result<(), Over> {
         let mut wanted_since = None;
@@ -315,65 +209,6 @@ impl Sender {
                 Some(next) => (index, Some(next)),
                 None => (index + 1, None),
             };
-        }
-    }
-
-    /// Seals every slot, and sees both ends hold the same.
-    async fn seal(&mut self, stream: &mut MoveStream) -> Result<(), Over> {
-        crash_point("before-seal");
-        self.show("sealed");
-        self.may_be_kept = true;
-        let clock = self.shared.parts.clock.clone();
-        let (wall, until) = (clock.wall(), clock.now() + SEAL_MAX);
-        self.sealed = Some(self.shared.parts.parking.entered());
-        let mut own = Sums::new();
-        for info in &self.slots {
-            let sealed = self
-                .shared
-                .parts
-                .store
-                .seal(info.slot, info.container, wall);
-            let Some((seq, sum)) = sealed else {
-                return Err(failed(format!("slot {} is not served any more", info.slot)));
-            };
-            own.push((info.slot, seq, sum));
-        }
-        let theirs = loop {
-            if clock.now() >= until {
-                let why =
-                    format!("the receiver did not hold everything {SEAL_MAX:?} after the seal");
-                return Err(failed(why));
-            }
-            if let Some(theirs) = self.step(stream, Duration::ZERO).await? {
-                break theirs;
-            }
-        };
-        compare(&own, &theirs).map_err(failed)?;
-        crash_point("after-seal");
-        self.decided_elsewhere = true;
-        self.show("committing");
-        self.tell(MoveNews::Sealed(self.counts())).await;
-        Ok(())
-    }
-
-    /// Waits for the outcome of the commit, whatever becomes of the stream.
-    async fn wait_for_the_end(&mut self, stream: &mut Option<MoveStream>) -> Over {
-        loop {
-            let heard = async {
-                match stream.as_mut() {
-                    Some(stream) => stream.receive.next().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                end = self.batch.ended() => return Over::Ended(end),
-                () = self.stop.stopped() => return Over::Stopped,
-                heard = heard => if !matches!(heard, Some(Ok(_))) {
-                    // The receiver learns the outcome from the registry.
-                    *stream = None;
-                },
-            }
         }
     }
 

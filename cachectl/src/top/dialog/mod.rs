@@ -145,10 +145,10 @@ pub fn failed(state: &mut State, ask: &Ask, text: &str) {
     }
 }
 
-/// The name that must be typed in production; `None`: elsewhere.
+/// The name that must be typed in this context; `None`: none.
 fn name_of_production(state: &State) -> Option<String> {
     let options = &state.options;
-    options.production.then(|| options.context.clone())
+    Some(options.confirm.clone()).filter(|name| !name.is_empty())
 }
 
 /// `10m`; empty: none.

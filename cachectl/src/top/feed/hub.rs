@@ -31,6 +31,8 @@ struct Known {
     addresses: Vec<String>,
     /// Calls to all of them.
     admin: Option<Admin>,
+    /// Members that live: name and address.
+    members: Vec<(String, String)>,
     /// Who told the topology: asked first, so that one node bears it.
     current: Option<String>,
 }
@@ -85,20 +87,30 @@ impl Hub {
     }
 
     /// A node told the topology, with members at these addresses.
-    pub async fn learn(&self, current: &str, members: Vec<String>) -> Result<(), CliError> {
+    pub async fn learn(
+        &self,
+        current: &str,
+        members: Vec<(String, String)>,
+    ) -> Result<(), CliError> {
         let mut known = self.known.lock().await;
         known.current = Some(current.to_owned());
         let mut addresses = self.settings.endpoints.clone();
-        for member in members {
-            if !addresses.contains(&member) {
-                addresses.push(member);
+        for (_, member) in &members {
+            if !addresses.contains(member) {
+                addresses.push(member.clone());
             }
         }
+        known.members = members;
         if !addresses.is_empty() && addresses != known.addresses {
             known.admin = Some(self.admin(&addresses)?);
             known.addresses = addresses;
         }
         Ok(())
+    }
+
+    /// Members that live: name and address.
+    pub async fn members(&self) -> Vec<(String, String)> {
+        self.known.lock().await.members.clone()
     }
 
     /// It does not answer any more.
@@ -119,6 +131,11 @@ impl Hub {
             recorder.write(&told);
         }
         self.sender.send(Message::Told(told)).await.is_ok()
+    }
+
+    /// Nobody looks any more.
+    pub fn is_over(&self) -> bool {
+        self.sender.is_closed()
     }
 
     /// Waits, unless somebody wants it now.

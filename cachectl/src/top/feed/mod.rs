@@ -1,5 +1,7 @@
 //! The streams: each is a task that asks, tells what it hears, and tries again for ever.
 
+mod events;
+mod hot;
 mod hub;
 pub mod record;
 pub mod replay;
@@ -65,6 +67,8 @@ async fn follow(source: Source, hub: Arc<Hub>) {
             Source::Operations => operations(&hub).await,
             Source::Status | Source::Stats => poll(&hub, source, OFTEN).await,
             Source::Blacklist | Source::Groups => poll(&hub, source, RARELY).await,
+            Source::HotKeys => hot::poll(&hub, RARELY).await,
+            Source::Events => events::follow(&hub).await,
         };
         let End::Failed(reason, heard) = end else {
             return;
@@ -112,10 +116,9 @@ async fn topology(hub: &Hub) -> End {
             .nodes
             .iter()
             .filter(|node| node.state != NodeState::Down);
-        let members = lives
-            .map(|node| node.address.clone())
-            .filter(|it| !it.is_empty());
-        if let Err(error) = hub.learn(&answered.endpoint, members.collect()).await {
+        let members = lives.map(|node| (node.name.clone(), node.address.clone()));
+        let members = members.filter(|(_, address)| !address.is_empty()).collect();
+        if let Err(error) = hub.learn(&answered.endpoint, members).await {
             return End::after(error);
         }
         if !heard(hub, answered.endpoint, Update::Topology(shape)).await {
@@ -209,7 +212,7 @@ async fn ask(admin: &Admin, source: Source) -> Result<(String, Update), ClientEr
             let answered = admin.groups().await?;
             (answered.endpoint, Update::Groups(answered.value))
         }
-        Source::Status | Source::Topology | Source::Operations => {
+        _ => {
             let answered = admin.status().await?;
             (answered.endpoint, Update::Status(answered.value))
         }

@@ -3,8 +3,8 @@
 use ratatui::layout::Rect;
 
 use super::{draw_list, split};
-use crate::top::list::{Choice, List, Row, Tone, number, text};
-use crate::top::message::Found;
+use crate::top::list::{Cell, Choice, List, Row, Tone, number, text};
+use crate::top::message::{Found, HotKey};
 use crate::top::state::{Screen, State};
 use crate::top::view::ink::{Ink, Piece, cut};
 use crate::top::view::table;
@@ -13,9 +13,34 @@ use crate::units;
 /// Rows of the panel with what was looked up.
 const FOUND_ROWS: u16 = 7;
 
+/// A key that has this part of everything weighs on its node alone: no other can help.
+const HEAVY: f64 = 0.05;
+
 /// Hot keys, hottest first.
-pub fn hot(_state: &State) -> Vec<Row> {
-    Vec::new()
+pub fn hot(state: &State) -> Vec<Row> {
+    let data = state.shown();
+    let nodes = || data.shape.iter().flat_map(|shape| &shape.nodes);
+    let row = |key: &HotKey| {
+        let owner = nodes().position(|node| node.name == key.node);
+        let tone = owner.map_or(Tone::Normal, |index| Tone::Node(index as u16));
+        let heavy = key.share >= HEAVY;
+        Row {
+            id: format!("{}\n{}", key.group, key.key),
+            cells: vec![
+                Cell::text(&key.key).tone(if heavy { Tone::Strong } else { Tone::Normal }),
+                Cell::text(&key.group),
+                Cell::number(
+                    key.ops_per_second,
+                    units::count(key.ops_per_second.round() as u64),
+                ),
+                Cell::number(key.share, format!("{:.1}%", key.share * 100.0)),
+                Cell::text(&key.node).tone(tone),
+                Cell::number(key.value_bytes as f64, units::bytes(key.value_bytes)),
+                Cell::text(if heavy { "hot" } else { "" }).tone(Tone::Warn),
+            ],
+        }
+    };
+    data.hot_keys.iter().map(row).collect()
 }
 
 /// Rows: hot keys.
@@ -27,6 +52,7 @@ pub fn list(state: &State) -> List {
         number("SHARE", 1),
         text("OWNER", 1),
         number("SIZE", 3),
+        text("NOTE", 4),
     ];
     List::new(columns, hot(state))
 }
@@ -38,8 +64,11 @@ pub fn selected(state: &State) -> Option<(String, String)> {
     }
     let list = super::list(state);
     let id = &list.selected(state.choice())?.id;
-    let (group, key) = id.split_once('\n')?;
-    Some((group.to_owned(), key.to_owned()))
+    let known = state.data.hot_keys.iter();
+    let mut known = known.filter(|key| format!("{}\n{}", key.group, key.key) == *id);
+    // What is only its beginning, or not text, is another key.
+    let key = known.find(|key| key.exact)?;
+    Some((key.group.clone(), key.key.clone()))
 }
 
 /// Group and key that are acted upon: looked up last, else selected.
@@ -53,7 +82,7 @@ pub fn chosen(state: &State) -> Option<(String, String)> {
 pub fn draw(state: &State, ink: &mut Ink<'_>, area: Rect) {
     let rows = if state.expanded { 0 } else { FOUND_ROWS };
     let (top, bottom) = split(area, area.height.saturating_sub(rows));
-    draw_list(state, ink, top, "Hot keys");
+    draw_list(state, ink, top, "Hot keys, 1m");
     if bottom.height == 0 {
         return;
     }
@@ -130,6 +159,6 @@ pub fn draw_hot(state: &State, ink: &mut Ink<'_>, area: Rect) {
     if area.height < 3 {
         return;
     }
-    let inner = ink.panel(area, "Hot keys", "");
+    let inner = ink.panel(area, "Hot keys (1m)", "");
     table::draw(ink, inner, &list, &Choice::default(), false);
 }

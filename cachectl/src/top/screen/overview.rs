@@ -37,7 +37,7 @@ fn share(area: Rect, wants: (u16, u16, u16)) -> Rows {
     let mut rows = Rows {
         nodes: nodes.clamp(1, 6) + 3,
         traffic: 4,
-        keys: hot.min(5) + 3,
+        keys: if hot == 0 { 0 } else { hot.min(5) + 3 },
         strip,
         migrations: moves,
         events: 4,
@@ -87,7 +87,7 @@ pub fn draw(state: &State, ink: &mut Ink<'_>, area: Rect) {
     let moves = data
         .open_operation()
         .map_or(0, |it| migrations::lines(it).min(6));
-    let hot = keys::hot(state).len() as u16;
+    let hot = data.hot_keys.len() as u16;
     let rows = share(area, (nodes as u16, hot, moves));
     let upper = rows.nodes + rows.traffic + rows.keys;
     let (mut left, rest) = split(area, upper);

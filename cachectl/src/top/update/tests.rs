@@ -125,6 +125,7 @@ fn production_asks_for_its_name() {
     let mut state = busy();
     state.options.context = "prod".to_owned();
     state.options.production = true;
+    state.options.confirm = "prod".to_owned();
     type_in(&mut state, "d");
     planned(&mut state, "n1");
     press(&mut state, KeyCode::Right);
