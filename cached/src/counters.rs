@@ -19,7 +19,20 @@ impl Counter {
 
     /// Takes one off: for gauges.
     pub fn decrement(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.subtract(1);
+    }
+
+    /// Adds `n` to a gauge, if it then is at most `limit`; false: it did not.
+    #[must_use]
+    pub fn try_add(&self, n: u64, limit: u64) -> bool {
+        let within = |now: u64| now.checked_add(n).filter(|sum| *sum <= limit);
+        let relaxed = Ordering::Relaxed;
+        self.0.fetch_update(relaxed, relaxed, within).is_ok()
+    }
+
+    /// Takes `n` off a gauge.
+    pub fn subtract(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
     }
 
     /// The number now.
@@ -47,6 +60,8 @@ pub struct Counters {
     pub failures: Counter,
     /// Open connections.
     pub connections: Counter,
+    /// Bytes that connections hold of commands whose end has not come.
+    pub unfinished_bytes: Counter,
     /// Connections turned away because too many were open.
     pub connections_refused: Counter,
     /// Loads from the origin.

@@ -188,12 +188,15 @@ pub enum Policy {
     /// Least recently used first, exactly.
     #[default]
     Lru,
+    /// S3-FIFO: what is used once and never again goes early.
+    S3Fifo,
 }
 
 impl std::fmt::Display for Policy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Lru => f.pad("lru"),
+            Self::S3Fifo => f.pad("s3fifo"),
         }
     }
 }
@@ -203,9 +206,10 @@ impl std::str::FromStr for Policy {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text {
             "lru" => Ok(Self::Lru),
+            "s3fifo" => Ok(Self::S3Fifo),
             _ => Err(Invalid::new(
                 "policy",
-                format!("{} is not lru", shown(text)),
+                format!("{} is neither lru nor s3fifo", shown(text)),
             )),
         }
     }

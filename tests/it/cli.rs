@@ -9,7 +9,7 @@ use cached_tests::{binaries, etcd, wait};
 use serde_json::Value;
 
 /// Every reading command of this version, and two that write.
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "set made here",
     "get made",
     "get made --meta",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 20] = [
     "ring --as ranges",
     "stats",
     "stats n2 --by group",
+    "stats --memory",
     "hotkeys",
     "events",
     "check",

@@ -9,9 +9,11 @@ use cached_proto::pb::cached::peer::v1::peer_client::PeerClient;
 use cached_tests::command::Runner;
 use cached_tests::plain::PlainCluster;
 use cached_tests::process::Process;
-use cached_tests::{binaries, etcd, wait};
+use cached_tests::{binaries, etcd, redis, wait};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
@@ -225,6 +227,43 @@ async fn where_all_must_show_a_certificate_nobody_gets_in_without() {
     ];
     let ran = Runner::new(&binaries::cachectl(), &words).run().await;
     assert_eq!((ran.code, ran.out.as_str()), (0, "v"), "{ran:?}");
+}
+
+/// Redis's own tool, built with TLS.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_clients_are_answered_over_tls() {
+    if !redis::is_there("redis-cli") {
+        return;
+    }
+    let authority = Authority::new();
+    authority.sign("node");
+    let mut words = authority.flags("node", "none");
+    words.extend(["--port", "0", "--resp", "127.0.0.1:0"].map(str::to_owned));
+    let log = authority.file("node.log");
+    let mut node = Process::start(&binaries::cached(), &words, &log);
+    node.listening().await;
+    let address = redis::listening(&node, "plain").await;
+    let (port, ca) = (address.port().to_string(), text(&authority.file("ca.pem")));
+    let cli = redis::program("redis-cli").unwrap();
+    let run = async |line: &str| {
+        let mut words = vec!["-h", "127.0.0.1", "-p", &port, "--tls", "--cacert", &ca];
+        words.extend(line.split(' '));
+        Runner::new(&cli, &words).run().await
+    };
+    wait::until("it is ready", Duration::from_secs(20), || async {
+        let ran = run("SET k v").await;
+        (ran.out == "OK\n").then_some(()).ok_or(ran)
+    })
+    .await;
+    assert_eq!(run("GET k").await.out, "v\n");
+    // Nothing is answered in the clear.
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    plain.write_all(b"PING\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let read = plain.read_to_end(&mut answer);
+    let read = tokio::time::timeout(Duration::from_secs(20), read).await;
+    assert!(read.is_ok(), "it hangs up");
+    assert!(!answer.contains(&b'+'), "{}", answer.escape_ascii());
 }
 
 fn text(path: &Path) -> String {

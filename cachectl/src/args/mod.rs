@@ -10,6 +10,7 @@ pub mod top;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cached_client::records::Policy;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 
@@ -258,7 +259,7 @@ pub enum Command {
     Ring(Ring),
     /// Counters by node or group.
     #[command(
-        after_help = "Examples:\n  cachectl stats\n  cachectl stats n1 --by group\n\nExit codes: 0 ok · 3 no such node · 4 unreachable"
+        after_help = "Examples:\n  cachectl stats\n  cachectl stats n1 --by group\n  cachectl stats --memory\n\nExit codes: 0 ok · 3 no such node · 4 unreachable"
     )]
     Stats(Stats),
     /// The keys that are asked for most.
@@ -448,6 +449,9 @@ pub struct Stats {
     /// What a line stands for.
     #[arg(long, value_enum, value_name = "WHAT", default_value = "node")]
     pub by: StatsBy,
+    /// What the memory of each node is for: parts that sum up to its RSS.
+    #[arg(long, conflicts_with = "by")]
+    pub memory: bool,
     /// What is counted in a second, instead of since the start.
     #[arg(long)]
     pub delta: bool,
@@ -512,6 +516,9 @@ pub enum GroupsCommand {
         /// Time to live of entries written without one [default: none].
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         ttl: Option<Duration>,
+        /// Who goes first when it is full: lru or s3fifo.
+        #[arg(long, value_name = "POLICY", default_value_t = Policy::Lru)]
+        policy: Policy,
         /// Number by which Redis clients SELECT it, 1 to 1024 [default: none].
         #[arg(long, value_name = "N")]
         resp_db: Option<u32>,

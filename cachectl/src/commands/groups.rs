@@ -1,6 +1,6 @@
 //! `groups`: namespaces with limits of their own.
 
-use cached_client::records::{GroupRecord, Policy};
+use cached_client::records::GroupRecord;
 use cached_client::types::GroupName;
 use serde_json::{Value, json};
 
@@ -20,13 +20,14 @@ pub async fn groups(session: &Session, args: &args::Groups) -> Result<Report, Cl
             name,
             max_bytes,
             ttl,
+            policy,
             resp_db,
         }) => {
             let group = GroupRecord {
                 name: GroupName::new(name)?,
                 max_bytes: max_bytes.map(|size| size.as_u64()),
                 default_ttl_ms: ttl.map(|ttl| ttl.as_millis() as u64),
-                policy: Policy::Lru,
+                policy: *policy,
                 resp_db: *resp_db,
             };
             let created = session

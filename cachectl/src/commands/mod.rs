@@ -13,6 +13,7 @@ pub mod hotkeys;
 mod keys;
 pub mod layout;
 pub mod manual;
+pub mod memory;
 pub mod nodes;
 mod rates;
 pub mod ring;

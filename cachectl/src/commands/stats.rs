@@ -7,7 +7,7 @@ use cached_client::admin::{GroupStats, NodeStats};
 use serde_json::{Value, json};
 
 use super::watch::watch;
-use super::{Session, rates};
+use super::{Session, memory, rates};
 use crate::args::{self, StatsBy};
 use crate::error::{CliError, Code};
 use crate::output::table::{Table, number, text};
@@ -64,6 +64,7 @@ async fn ask(session: &Session, args: &args::Stats) -> Result<Vec<NodeStats>, Cl
 fn report(args: &args::Stats, nodes: &[NodeStats]) -> Report {
     let groups = by_group(nodes);
     let mut body = match args.by {
+        StatsBy::Node if args.memory => memory::table(nodes),
         StatsBy::Node => node_table(nodes),
         StatsBy::Group => group_table(&groups),
     };
@@ -243,6 +244,7 @@ pub fn node_json(node: &NodeStats) -> Value {
         "memory_limit_bytes": node.memory_limit_bytes,
         "memory_used_bytes": node.memory_used_bytes,
         "resident_bytes": node.resident_bytes,
+        "memory": memory::json(&node.memory),
         "cpu_micros": node.cpu.as_micros() as u64,
         "slots": node.slots,
         "slots_lost": node.slots_lost,

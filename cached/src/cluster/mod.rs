@@ -32,7 +32,9 @@ use std::time::Duration;
 
 use cached_proto::failure::Failure;
 use cached_proto::operations::OperationRecord;
-use cached_proto::records::{BlacklistRecord, GroupRecord, MemberRecord, MemberState, Mode};
+use cached_proto::records::{
+    BlacklistRecord, GroupRecord, MemberRecord, MemberState, Mode, Policy,
+};
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{ClusterName, GroupName, Incarnation, MemberId, NodeName};
 use tokio::sync::mpsc;
@@ -71,6 +73,8 @@ pub struct ClusterConfig {
     pub virtual_nodes: u32,
     /// The process's own group, created when it does not exist.
     pub group: GroupName,
+    /// Its policy then.
+    pub policy: Policy,
     /// Time to live of the member's lease.
     pub lease_ttl: Duration,
     /// How often the lease is kept alive.

@@ -11,7 +11,7 @@ use super::state::FIRST_EPOCH;
 use crate::store::{ContainerId, Purge};
 
 /// Entries freed before others get their turn.
-const PURGE_STEP: usize = 1024;
+const PURGE_STEP: usize = 16;
 
 /// What the orders of one event came to.
 #[derive(Debug, Default)]
@@ -82,10 +82,13 @@ fn purge(shared: &Arc<Shared>, purges: Vec<Purge>) {
     let store = shared.store.clone();
     shared.tasks.spawn("cluster-purge", |stop| async move {
         for purge in purges {
-            while !store.purge(&purge, PURGE_STEP) {
+            let mut is_gone = false;
+            while !is_gone {
                 if stop.is_stopped() {
                     return;
                 }
+                is_gone = store.purge(&purge, PURGE_STEP);
+                // Also between small ones: there may be many.
                 tokio::task::yield_now().await;
             }
         }

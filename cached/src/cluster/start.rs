@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cached_proto::limits::GROUPS_MAX;
-use cached_proto::records::{GroupRecord, MemberState, Policy};
+use cached_proto::records::{GroupRecord, MemberState};
 use cached_proto::registry_keys::{RegistryKey, RegistryKeys};
 use cached_proto::types::{Incarnation, MemberId};
 use futures_util::future::join_all;
@@ -193,7 +193,7 @@ impl Starting<'_> {
             name,
             max_bytes: None,
             default_ttl_ms: None,
-            policy: Policy::default(),
+            policy: self.parts.config.policy,
             resp_db: None,
         };
         let value = serde_json::to_vec(&record).expect("a record has string keys");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cached_proto::records::{MemberRecord, MemberState, MetaRecord, Mode};
+use cached_proto::records::{MemberRecord, MemberState, MetaRecord, Mode, Policy};
 use cached_proto::ring::{ALGORITHM, VIRTUAL_NODES_DEFAULT, hash::KeyHash};
 use cached_proto::types::{ClusterName, GroupName, Incarnation, MemberId, NodeName};
 
@@ -40,6 +40,7 @@ pub(crate) fn config(name: &str) -> ClusterConfig {
         mode: Mode::Available,
         virtual_nodes: VIRTUAL_NODES_DEFAULT,
         group: GroupName::new("default-group").unwrap(),
+        policy: Policy::Lru,
         lease_ttl: Duration::from_secs(30),
         heartbeat: Duration::from_secs(10),
         self_check: Duration::from_millis(1_500),

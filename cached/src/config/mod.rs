@@ -11,7 +11,7 @@ use std::time::Duration;
 use cached_proto::limits::{
     MEMBERS_MAX, VALUE_BYTES_CEILING, VALUE_BYTES_DEFAULT, VIRTUAL_NODES_MAX, WEIGHT_MAX,
 };
-use cached_proto::records::Mode;
+use cached_proto::records::{Mode, Policy};
 use cached_proto::ring::VIRTUAL_NODES_DEFAULT;
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{ClusterName, GroupName, NodeName};
@@ -122,6 +122,8 @@ pub struct ClusterSettings {
     pub expect: usize,
     /// Key to slot.
     pub hash: KeyHash,
+    /// Of the process's own group, where this process creates it.
+    pub policy: Policy,
     /// While the registry is away.
     pub mode: Mode,
     /// Points on the ring per unit of weight.

@@ -26,6 +26,9 @@ pub struct RawConfig {
     /// Group of requests that name none, and of the getter [default: default-group].
     #[arg(long, value_name = "GROUP", help_heading = "This process")]
     pub groupname: Option<String>,
+    /// Who goes first when that group is full: lru or s3fifo; fixed when the group is created [default: lru].
+    #[arg(long, value_name = "POLICY", help_heading = "This process")]
+    pub policy: Option<String>,
     /// Share of the slots relative to other members [default: 1].
     #[arg(long, value_name = "N", help_heading = "This process")]
     pub weight: Option<u32>,

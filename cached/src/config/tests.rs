@@ -30,7 +30,7 @@ fn defaults_are_one_node_on_loopback() {
 #[test]
 fn mistakes_name_the_setting_the_value_and_the_limit() {
     type Change = fn(&mut RawConfig);
-    let table: [(Change, &str); 26] = [
+    let table: [(Change, &str); 27] = [
         (
             |raw| raw.name = text("a b"),
             "--name: node name \"a b\" may only hold letters",
@@ -62,6 +62,10 @@ fn mistakes_name_the_setting_the_value_and_the_limit() {
         (
             |raw| raw.mode = text("best"),
             "--mode: \"best\" is not available or strict",
+        ),
+        (
+            |raw| raw.policy = text("lfu"),
+            "--policy: policy \"lfu\" is neither lru nor s3fifo",
         ),
         (
             |raw| raw.lease_ttl = text("1s"),

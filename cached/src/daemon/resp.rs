@@ -11,8 +11,9 @@ use super::core::Core;
 use crate::config::{HostPort, RespSettings};
 use crate::frontend::FrontendParts;
 use crate::frontend::resp::clients::Clients;
-use crate::frontend::resp::serve_resp;
 use crate::frontend::resp::session::{RespParts, Side};
+use crate::frontend::resp::unfinished::Unfinished;
+use crate::frontend::resp::{serve_resp, unfinished_bytes_max};
 use crate::frontend::server::Listener;
 
 /// Where they listen; `None`: there is no such listener.
@@ -85,6 +86,9 @@ impl Core {
         frontends: &Arc<FrontendParts>,
     ) {
         let clients: Arc<Clients> = Arc::default();
+        let limits = &frontends.limits;
+        let limit = unfinished_bytes_max(limits, self.store.memory_bytes());
+        let unfinished = Unfinished::new(Arc::clone(&frontends.counters), limit);
         let sides = [
             (listeners.plain, Side::Plain),
             (listeners.cluster, Side::Cluster),
@@ -96,6 +100,7 @@ impl Core {
                 frontends: Arc::clone(frontends),
                 side,
                 clients: Arc::clone(&clients),
+                unfinished: Arc::clone(&unfinished),
                 encrypted: config.tls.is_some(),
                 connections_max: config.connections_max,
             };

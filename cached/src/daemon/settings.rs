@@ -166,6 +166,7 @@ pub(super) fn cluster_config(config: &Config, member: Option<MemberRecord>) -> C
         mode: settings.mode,
         virtual_nodes: settings.virtual_nodes,
         group: config.group.clone(),
+        policy: settings.policy,
         lease_ttl: settings.lease_ttl,
         heartbeat: settings.heartbeat,
         self_check: settings.self_check,

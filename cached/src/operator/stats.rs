@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cached_proto::pb::cached::admin::v1::{
-    GetterStats, GroupStats, NodeStats, RequestStats, StatsResponse,
+    GetterStats, GroupStats, MemoryStats, NodeStats, RequestStats, StatsResponse,
 };
 use cached_proto::types::GroupName;
 
@@ -11,7 +11,7 @@ use super::fan_out::{ASK_TIMEOUT, Whom, ask_all, everyone};
 use super::{Operator, me, millis, process};
 use crate::cluster::view::MemberView;
 use crate::counters::Counters;
-use crate::store::{GroupCounters, GroupSettings};
+use crate::store::{GroupCounters, GroupSettings, MemoryUse};
 
 impl Operator {
     /// Counters of every member (a gateway is none), each asked directly and for
@@ -55,6 +55,7 @@ impl Operator {
             .iter()
             .map(|(_, _, counters)| counters.fills_rejected)
             .sum();
+        let resident_bytes = process::resident_bytes();
         NodeStats {
             name: self.shown_name().to_owned(),
             incarnation: me
@@ -65,7 +66,7 @@ impl Operator {
             uptime_ms: millis(parts.clock.now().since(parts.started)),
             memory_limit_bytes: parts.store.memory_bytes(),
             memory_used_bytes: parts.store.used_bytes(),
-            resident_bytes: process::resident_bytes(),
+            resident_bytes,
             slots: me.map_or(0, |member| member.slots),
             groups: groups.into_iter().map(group_stats).collect(),
             requests: Some(request_stats(&parts.counters)),
@@ -80,6 +81,11 @@ impl Operator {
             keys_shed: parts.counters.keys_shed.get(),
             parked: parts.parking.waiting() as u64,
             staged_bytes: parts.transfers.staged_bytes(),
+            memory: Some(memory_stats(
+                &parts.store.memory_use(),
+                parts.counters.unfinished_bytes.get(),
+                resident_bytes,
+            )),
         }
     }
 }
@@ -118,6 +124,21 @@ fn group_stats(
         evictions: counters.evictions,
         expirations: counters.expirations,
         negative_hits: counters.negative_hits,
+    }
+}
+
+/// What resident memory is; of several nodes in one process, all of it is each one's.
+fn memory_stats(used: &MemoryUse, connection_bytes: u64, resident_bytes: u64) -> MemoryStats {
+    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    MemoryStats {
+        payload_bytes: used.payload,
+        staged_bytes: used.staged,
+        overhead_bytes: used.overhead,
+        table_bytes: used.tables,
+        free_bytes: used.free,
+        index_bytes: used.index,
+        connection_bytes,
+        other_bytes: signed(resident_bytes) - signed(used.sum() + connection_bytes),
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn settings(record: &GroupRecord, own_slots: u64) -> GroupSettings {
     GroupSettings {
         max_bytes: record.max_bytes.filter(|_| own_slots > 0).map(share),
         default_ttl: default_ttl(record),
+        policy: record.policy,
     }
 }
 

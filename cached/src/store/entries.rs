@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use slab::Slab;
 
-use super::arena::{Arena, Drained, GRANULE, NONE, u32_at as link};
+use super::arena::{Arena, Drained, GRANULE, NONE, Released, u32_at as link};
 use super::entry::{self, Body, Deadline, Draft, Entry, NOT_QUEUED};
 use super::eviction::{Linked, Links, Ordered};
 
@@ -32,6 +32,12 @@ pub(crate) struct Entries {
 type Value<'a> = Option<&'a Bytes>;
 
 impl Entries {
+    /// Memory that is not needed any more since this was last called.
+    #[inline]
+    pub(super) fn take_released(&mut self) -> Released {
+        self.arena.take_released()
+    }
+
     /// An entry.
     #[inline]
     pub(crate) fn get(&self, entry: u32) -> Entry<'_> {
@@ -205,7 +211,7 @@ impl Entries {
 
     fn write_over(&mut self, entry: u32, draft: &Draft<'_>) -> u32 {
         let before = self.get(entry).granules();
-        let (links, is_linked) = (self.links(entry), self.is_linked(entry));
+        let (links, list) = (self.links(entry), self.list(entry));
         let stamp = self.stamp(entry);
         let granules = draft.granules();
         let to = if granules == before {
@@ -218,7 +224,7 @@ impl Entries {
         draft.write(self.arena.cell_mut(to));
         self.set_newer(to, links.newer);
         self.set_older(to, links.older);
-        self.set_linked(to, is_linked);
+        self.set_list(to, list);
         self.set_stamp(to, stamp);
         to
     }
@@ -250,12 +256,12 @@ impl Linked for Entries {
 }
 
 impl Ordered for Entries {
-    fn is_linked(&self, entry: u32) -> bool {
-        entry::is_linked(self.arena.cell(entry))
+    fn list(&self, entry: u32) -> u8 {
+        entry::list(self.arena.cell(entry))
     }
 
-    fn set_linked(&mut self, entry: u32, is_linked: bool) {
-        entry::set_linked(self.arena.cell_mut(entry), is_linked);
+    fn set_list(&mut self, entry: u32, list: u8) {
+        entry::set_list(self.arena.cell_mut(entry), list);
     }
 
     fn stamp(&self, entry: u32) -> u64 {
@@ -264,6 +270,10 @@ impl Ordered for Entries {
 
     fn set_stamp(&mut self, entry: u32, stamp: u64) {
         entry::set_stamp(self.arena.cell_mut(entry), stamp);
+    }
+
+    fn charge(&self, entry: u32) -> u64 {
+        self.get(entry).charge()
     }
 }
 

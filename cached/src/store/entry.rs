@@ -285,10 +285,10 @@ pub(crate) fn stamp(cell: &[u8]) -> u64 {
     u64_at(cell, STAMP_AT) & STAMP_MAX
 }
 
-/// Whether the entry in a cell is in an order of eviction.
+/// In which list of its order of eviction the entry in a cell is; 0: in none.
 #[inline]
-pub(crate) fn is_linked(cell: &[u8]) -> bool {
-    cell[FLAGS_AT] & LIST != 0
+pub(crate) fn list(cell: &[u8]) -> u8 {
+    cell[FLAGS_AT] & LIST
 }
 
 /// Notes when an entry was last used.
@@ -297,9 +297,9 @@ pub(crate) fn set_stamp(cell: &mut [u8], stamp: u64) {
     put(cell, STAMP_AT, &stamp.to_le_bytes()[..7]);
 }
 
-/// Notes whether an entry is in an order of eviction.
-pub(crate) fn set_linked(cell: &mut [u8], is_linked: bool) {
-    cell[FLAGS_AT] = cell[FLAGS_AT] & !LIST | u8::from(is_linked);
+/// Notes in which list of its order an entry is: 0, 1 or 2.
+pub(crate) fn set_list(cell: &mut [u8], list: u8) {
+    cell[FLAGS_AT] = cell[FLAGS_AT] & !LIST | list & LIST;
 }
 
 /// Writes a deadline where an entry has room for one.
@@ -414,14 +414,14 @@ mod tests {
             prop_assert_eq!(format!("{:?}", entry.body()), format!("{body:?}"));
             prop_assert_eq!((entry.container(), entry.group()), (container, group));
             prop_assert_eq!((entry.seq(), entry.stamp()), (seq, stamp));
-            prop_assert_eq!((entry.deadline(), is_linked(&cell)), (deadline, false));
-            set_linked(&mut cell, true);
+            prop_assert_eq!((entry.deadline(), list(&cell)), (deadline, 0));
+            set_list(&mut cell, 2);
             set_stamp(&mut cell, stamp / 2);
             if let Some(at) = Entry::read(&cell).due_at() {
                 set_deadline(&mut cell, at, Deadline::NEVER);
             }
             let entry = Entry::read(&cell);
-            prop_assert_eq!((entry.stamp(), is_linked(&cell)), (stamp / 2, true));
+            prop_assert_eq!((entry.stamp(), list(&cell)), (stamp / 2, 2));
             prop_assert_eq!((entry.deadline(), entry.seq()), (Deadline::NEVER, seq));
         }
     }

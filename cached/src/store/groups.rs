@@ -61,7 +61,8 @@ impl Groups {
         let id = match next.id(name) {
             Some(id) => {
                 let group = &mut next.list[id.index()];
-                group.settings = settings;
+                let policy = group.settings.policy;
+                group.settings = GroupSettings { policy, ..settings };
                 group.budget.set_limit(limit);
                 id
             }

@@ -24,6 +24,8 @@ pub struct MemoryParts {
     pub large: u64,
     /// Fill tokens.
     pub fills: u64,
+    /// Names of entries that are gone, which policies remember.
+    pub names: u64,
     /// Promised to slots that arrive, and not filled yet.
     pub reserved: u64,
     /// What the store was told that the process takes beyond what is counted.
@@ -40,7 +42,51 @@ impl MemoryParts {
     }
 }
 
+/// What a store's memory is for, in bytes; the parts do not overlap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Keys and values in service.
+    pub payload: u64,
+    /// Keys and values that arrived from another node and are not in service yet.
+    pub staged: u64,
+    /// What stands before each key, and rounding.
+    pub overhead: u64,
+    /// Tables by which entries are found.
+    pub tables: u64,
+    /// Freed, and kept for entries to come.
+    pub free: u64,
+    /// Due queue, fill tokens, and names of evicted keys.
+    pub index: u64,
+}
+
+impl MemoryUse {
+    /// All of it.
+    pub fn sum(&self) -> u64 {
+        self.payload + self.staged + self.overhead + self.tables + self.free + self.index
+    }
+}
+
 impl Store {
+    /// What the store's memory is for. Takes every shard's lock for some microseconds:
+    /// for people who ask.
+    pub fn memory_use(&self) -> MemoryUse {
+        let (mut payload, mut staged) = (0, 0);
+        for shard in &self.shards {
+            let sums = shard.lock().payload_bytes();
+            payload += sums.0;
+            staged += sums.1;
+        }
+        let parts = self.memory();
+        MemoryUse {
+            payload,
+            staged,
+            overhead: (parts.entries + parts.large).saturating_sub(payload + staged),
+            tables: parts.tables,
+            free: parts.free,
+            index: parts.due + parts.fills + parts.names,
+        }
+    }
+
     /// What the store takes, part by part. Takes every shard's lock for a moment.
     pub fn memory(&self) -> MemoryParts {
         let mut parts = MemoryParts::default();

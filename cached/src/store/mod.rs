@@ -16,7 +16,8 @@
 //!
 //! One lock is held at a time, for at most some thousand entries. Bounds hold over
 //! all shards: a writer evicts in its own shard, and turns to the others when that
-//! has nothing left to give. With one shard that is exact LRU.
+//! has nothing left to give. With one shard that is exactly the
+//! policy of the group.
 
 mod arena;
 mod budget;
@@ -28,6 +29,7 @@ mod eviction;
 mod expiry;
 mod fills;
 mod groups;
+mod lock;
 mod long_double;
 mod memory;
 mod moves;
@@ -50,15 +52,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use cached_proto::operation::Operation;
 use cached_proto::types::{Epoch, GroupName, Key, SLOTS, Slot};
 use cached_proto::update::{Update, Updated};
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::WallMs;
 use budget::Budget;
 use groups::Groups;
+use lock::{Held, ShardLock};
 use shard::{CHUNK, Scope, Shard, ShardConfig};
 
 pub use edit::Unfit;
-pub use memory::MemoryParts;
+pub use memory::{MemoryParts, MemoryUse};
 pub use moves::{Change, MoveLog, SlotSum};
 pub use moving::{Applied, Purge, Scanned};
 pub use reading::{Hit, Read, Run};
@@ -73,7 +75,7 @@ pub use types::{
 /// a shard's lock.
 pub struct Store {
     /// By the lowest bits of the slot.
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[ShardLock]>,
     groups: Groups,
     node: Arc<Budget>,
     last_container: AtomicU64,
@@ -106,7 +108,7 @@ impl Store {
         };
         Self {
             shards: (0..shards)
-                .map(|_| Mutex::new(Shard::new(shard.clone())))
+                .map(|_| ShardLock::new(Shard::new(shard.clone())))
                 .collect(),
             groups: Groups::default(),
             node,
@@ -116,13 +118,14 @@ impl Store {
     }
 
     /// Creates a group or changes its settings; lowering a bound evicts at once. A
-    /// changed time to live is for entries written from now on. At most
+    /// changed time to live is for entries written from now on, and a changed policy for
+    /// stores to come. At most
     /// [`GROUPS_MAX`](cached_proto::limits::GROUPS_MAX) names, which the caller checks.
     pub fn set_group(&self, name: &GroupName, settings: GroupSettings) -> GroupId {
         let id = self.groups.set(name, settings, |id, budget| {
             for shard in &self.shards {
                 let mut shard = shard.lock();
-                shard.set_group(id, name, budget, settings.default_ttl);
+                shard.set_group(id, name, budget, settings);
             }
         });
         self.relieve(Scope::Group(id), None);
@@ -185,8 +188,11 @@ impl Store {
     /// All containers that serve, sealed ones included, ascending by slot.
     pub fn slots(&self) -> Vec<SlotInfo> {
         let mut slots = Vec::new();
+        // A small one, because the system gives memory slowly, and others wait meanwhile.
+        let mut of_shard = Vec::with_capacity(usize::from(SLOTS) / self.shards.len());
         for shard in &self.shards {
-            slots.extend(shard.lock().slots());
+            of_shard.extend(shard.lock().slots());
+            slots.append(&mut of_shard);
         }
         slots.sort_unstable_by_key(|info| info.slot);
         slots
@@ -415,15 +421,15 @@ impl Store {
         (one.index() ^ other.index()) & (self.shards.len() - 1) == 0
     }
 
-    fn shard(&self, slot: Slot) -> &Mutex<Shard> {
+    fn shard(&self, slot: Slot) -> &ShardLock {
         &self.shards[slot.index() & (self.shards.len() - 1)]
     }
 }
 
 /// Repeats a step until it says that it is done, letting others that wait for the
 /// lock in between.
-fn in_chunks(shard: &mut MutexGuard<'_, Shard>, mut step: impl FnMut(&mut Shard) -> bool) {
+fn in_chunks(shard: &mut Held<'_>, mut step: impl FnMut(&mut Shard) -> bool) {
     while !step(shard) {
-        MutexGuard::bump(shard);
+        shard.bump();
     }
 }

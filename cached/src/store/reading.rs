@@ -1,9 +1,9 @@
 //! Reads that copy nothing but what their caller wants, and runs of operations under one
 //! lock: for front ends that are asked for many small values at once.
 
+use super::lock::Held;
 use cached_proto::operation::Operation;
 use cached_proto::types::{Slot, Version};
-use parking_lot::MutexGuard;
 
 use super::shard::Shard;
 use super::{Executed, GroupId, Refused, Store};
@@ -69,7 +69,7 @@ pub struct Run<'a> {
     store: &'a Store,
     slot: Slot,
     /// There until it is dropped.
-    shard: Option<MutexGuard<'a, Shard>>,
+    shard: Option<Held<'a>>,
     left: u32,
     /// The group of the last write, where it left a bound broken.
     written: Option<(Slot, GroupId)>,

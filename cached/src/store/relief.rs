@@ -1,9 +1,9 @@
 //! Room that a shard alone cannot make: taken from all shards, one lock at a time.
 
+use super::lock::Held;
 use cached_proto::types::Slot;
-use parking_lot::MutexGuard;
 
-use super::shard::{Scope, Shard};
+use super::shard::Scope;
 use super::{GroupId, Store};
 
 /// Entries that a shard gives up before ages are compared again: the order between
@@ -12,7 +12,7 @@ const EVICTIONS_PER_LOOK: usize = 64;
 
 impl Store {
     /// Ends a write: lets other shards give the room that its own could not.
-    pub(super) fn settle(&self, shard: MutexGuard<'_, Shard>, slot: Slot, group: GroupId) {
+    pub(super) fn settle(&self, shard: Held<'_>, slot: Slot, group: GroupId) {
         let is_short = shard.is_short(group);
         drop(shard);
         if is_short {

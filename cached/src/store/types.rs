@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cached_proto::operation::Reply;
+use cached_proto::records::Policy;
 use cached_proto::types::{Epoch, Key, Slot, Ttl, Version};
 
 use super::Unfit;
@@ -34,6 +35,8 @@ pub struct GroupSettings {
     pub max_bytes: Option<u64>,
     /// Time to live of entries written without one.
     pub default_ttl: Option<Ttl>,
+    /// Who goes first when room is short; fixed when the group is created.
+    pub policy: Policy,
 }
 
 /// Identity of a slot's container: a slot that leaves and comes back gets a new one.

@@ -112,6 +112,11 @@ impl Flow {
         Ok(())
     }
 
+    /// Whether everything that was sent was taken in.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     /// Everything was scanned once.
     pub(super) fn on_scanned(&mut self, now: Moment) {
         if self.scanned.is_none() {

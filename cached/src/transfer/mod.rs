@@ -132,8 +132,11 @@ pub struct SendingBatch {
     pub bytes_total: u64,
 }
 
-/// Entries that are linked or freed under one hold of a shard's lock.
-const STEP_ENTRIES: usize = 1000;
+/// Entries that are linked under one hold of a shard's lock.
+const STEP_ENTRIES: usize = 128;
+
+/// Entries that are freed under one hold: each may have others moved to free memory.
+const PURGE_STEP: usize = 16;
 
 /// Batches that are received at a time: each needs memory for what is under way, and
 /// time of the shards.
@@ -204,7 +207,9 @@ impl Transfers {
         let store = self.parts.store.clone();
         self.parts.tasks.spawn("settle in", |stop| async move {
             for (slot, container) in slots {
-                while !stop.is_stopped() && !store.settle_in(slot, container, STEP_ENTRIES) {
+                let mut is_settled = false;
+                while !is_settled && !stop.is_stopped() {
+                    is_settled = store.settle_in(slot, container, STEP_ENTRIES);
                     tokio::task::yield_now().await;
                 }
             }

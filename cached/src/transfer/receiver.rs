@@ -434,7 +434,7 @@ impl Transfers {
         let store = store.clone();
         self.parts.tasks.spawn("drop staged", |stop| async move {
             for purge in purges {
-                while !stop.is_stopped() && !store.purge(&purge, super::STEP_ENTRIES) {
+                while !stop.is_stopped() && !store.purge(&purge, super::PURGE_STEP) {
                     tokio::task::yield_now().await;
                 }
             }

@@ -20,7 +20,9 @@ use super::late::Late;
 use super::messages::{Changes, Declined, Offer, Sums, ToReceiver, ToSender};
 use super::messages::{compare, group_of, offered, word};
 use super::order::{MoveEnd, MoveNews};
-use super::{Told, Transfers, throttle};
+use super::throttle::Breath;
+use super::{Told, Transfers};
+use crate::clock::Moment;
 use crate::faults::{Fault, crash_point, planted};
 use crate::peers::{MoveStream, PeerError};
 use crate::store::{Change, GroupId, KeyCursor, MoveLog, SlotInfo};
@@ -80,6 +82,7 @@ pub(super) struct Sender {
     flow: Flow,
     /// Operations that this node had been asked for at the last message.
     asked: u64,
+    breath: Breath,
     shed: u64,
     /// The receiver may hold everything sealed, which outlives the stream there.
     may_be_kept: bool,
@@ -96,6 +99,7 @@ impl Sender {
         let appended = Arc::new(Notify::new());
         let wake = appended.clone();
         let flow = Flow::new(shared.parts.clock.now());
+        let asked = shared.parts.counters.asked();
         Self {
             log: MoveLog::new(flow.window(), move || wake.notify_one()),
             shared,
@@ -106,7 +110,8 @@ impl Sender {
             scan: (0, None),
             scan_owed: false,
             flow,
-            asked: 0,
+            asked,
+            breath: Breath::default(),
             shed: 0,
             may_be_kept: false,
             decided_elsewhere: false,
@@ -379,7 +384,12 @@ impl Sender {
         let (now, queued) = (self.shared.parts.clock.now(), self.log.queued());
         let wait = match hurry {
             true => Duration::ZERO,
-            false => self.shared.throttle.lock().wait(now),
+            false => self
+                .shared
+                .throttle
+                .lock()
+                .wait(now)
+                .max(self.rest(now, queued)),
         };
         let may_send = queued > 0 && wait.is_zero() && (hurry || self.flow.has_room());
         let nap = match wait {
@@ -400,9 +410,6 @@ impl Sender {
             permit = send.reserve(), if may_send => match permit {
                 Ok(permit) => {
                     self.send(permit)?;
-                    if !hurry && self.others_work() {
-                        self.rest().await;
-                    }
                     Ok(None)
                 }
                 // What is received says why, if anything does.
@@ -423,14 +430,11 @@ impl Sender {
         std::mem::replace(&mut self.asked, asked) != asked
     }
 
-    /// Lets requests go first: see [`rest`](throttle::rest).
-    async fn rest(&self) {
-        let clock = &self.shared.parts.clock;
-        let before = clock.now();
-        clock.sleep(throttle::BREATH).await;
-        let longer = throttle::rest(clock.now().since(before));
-        if !longer.is_zero() {
-            clock.sleep(longer).await;
+    /// How long to let requests go first. Writers are not kept waiting for it.
+    fn rest(&self, now: Moment, queued: u64) -> Duration {
+        match self.batch.order.haste || queued >= self.flow.window() / 2 {
+            true => Duration::ZERO,
+            false => self.breath.wait(now),
         }
     }
 
@@ -451,6 +455,8 @@ impl Sender {
         self.scan_owed = true;
         let now = self.shared.parts.clock.now();
         self.flow.on_sent(now, changes, weight);
+        let others_work = self.others_work();
+        self.breath.sent(now, others_work);
         self.shared
             .on_sent(&self.batch.order.to.id.name, now, weight);
         self.show_counts();
@@ -497,6 +503,9 @@ impl Sender {
                 self.flow
                     .on_applied(now, (changes, bytes, skipped))
                     .map_err(failed)?;
+                if self.flow.is_empty() {
+                    self.breath.taken(now);
+                }
                 self.show_counts();
                 Ok(None)
             }

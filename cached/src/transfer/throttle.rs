@@ -79,25 +79,47 @@ impl Throttle {
     }
 }
 
-/// Pause after each message: the shortest that the runtime's timer knows.
-pub(super) const BREATH: Duration = Duration::from_millis(1);
+/// When the next message of a batch may be sent, on a node that has other work: one is
+/// under way at a time, and after it was taken in there is a rest of several times as long
+/// as that took. So a move has its share of whatever is slowest, and requests the others:
+/// where they have to wait, messages take longer, and so do the rests.
+#[derive(Debug, Default)]
+pub(super) struct Breath {
+    /// A message is under way since then, and the next one waits for it.
+    sent_at: Option<Moment>,
+    until: Moment,
+}
 
-/// How late the end of such a pause may come on a machine that has nothing else to do:
-/// timers end with the millisecond after theirs.
-const BREATH_SLACK: Duration = Duration::from_micros(1200);
+/// How many times the time that a message took the rest after it is.
+const REST: u32 = 4;
 
-/// How many times its lateness a sender waits on: with that it takes about a tenth of the
-/// time for which others wait.
-const PATIENCE: u32 = 10;
-
-/// Longest further pause: a batch goes on, if slowly, on a machine that is never idle.
+/// Longest such rest: a batch goes on, if slowly, on a machine that is never idle.
 const REST_MAX: Duration = Duration::from_millis(40);
 
-/// How much longer to wait after a pause that took so long: where it ended late, others
-/// wait for the processor, and a move is in less of a hurry than they are.
-pub(super) fn rest(took: Duration) -> Duration {
-    let late = took.saturating_sub(BREATH + BREATH_SLACK);
-    late.saturating_mul(PATIENCE).min(REST_MAX)
+/// How long to wait at most for what is under way before looking again.
+const TAKEN_WITHIN: Duration = Duration::from_millis(250);
+
+impl Breath {
+    /// How long to wait before looking again; zero: the next message may be sent.
+    pub(super) fn wait(&self, now: Moment) -> Duration {
+        match self.sent_at {
+            Some(_) => TAKEN_WITHIN,
+            None => self.until.since(now),
+        }
+    }
+
+    /// A message is sent. `others_work`: requests came since the one before it.
+    pub(super) fn sent(&mut self, now: Moment, others_work: bool) {
+        self.sent_at = others_work.then_some(now);
+    }
+
+    /// Everything under way was taken in.
+    pub(super) fn taken(&mut self, now: Moment) {
+        if let Some(sent_at) = self.sent_at.take() {
+            let rest = now.since(sent_at).saturating_mul(REST);
+            self.until = now + rest.min(REST_MAX);
+        }
+    }
 }
 
 /// When slots may be sealed next. Operations on sealed slots wait, so after a seal that
@@ -148,13 +170,18 @@ mod tests {
     }
 
     #[test]
-    fn who_is_late_rests_longer() {
-        for (took, expected) in [(0, 0), (1, 0), (2, 0), (3, 8), (4, 18), (60, 40)] {
-            assert_eq!(
-                rest(Duration::from_millis(took)),
-                Duration::from_millis(expected)
-            );
+    fn a_move_rests_longer_where_it_takes_longer() {
+        let mut breath = Breath::default();
+        for (took, rest) in [(1, 4), (3, 12), (60, 40)] {
+            breath.sent(at(100), true);
+            assert_eq!(breath.wait(at(101)), TAKEN_WITHIN, "one at a time");
+            breath.taken(at(100 + took));
+            let rest = Duration::from_millis(rest);
+            assert_eq!(breath.wait(at(100 + took)), rest);
+            assert_eq!(breath.wait(at(100 + took) + rest), Duration::ZERO);
         }
+        breath.sent(at(200), false);
+        assert_eq!(breath.wait(at(200)), Duration::ZERO, "nobody else is there");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use operations::{
     Plan, PlanAsk, PlanCheck, PlanMove, PlanReceiver,
 };
 pub use types::{
-    Answered, Blacklist, BlacklistEntry, Flushed, GetterStats, GroupStats, NodeStats,
+    Answered, Blacklist, BlacklistEntry, Flushed, GetterStats, GroupStats, MemoryStats, NodeStats,
     RegistryHealth, RequestStats, Status,
 };
 

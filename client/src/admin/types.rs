@@ -145,6 +145,30 @@ pub struct NodeStats {
     pub staged_bytes: u64,
     /// Processor time of the process.
     pub cpu: Duration,
+    /// What its resident memory is for.
+    pub memory: MemoryStats,
+}
+
+/// What a node's resident memory is for, in bytes: the parts sum up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStats {
+    /// Keys and values in service.
+    pub payload: u64,
+    /// Keys and values that arrived from another node and are not in service yet.
+    pub staged: u64,
+    /// What stands before each key, and rounding.
+    pub overhead: u64,
+    /// Tables by which entries are found.
+    pub tables: u64,
+    /// Of entries that are gone, kept for others.
+    pub free: u64,
+    /// Of times to live, loads, and names of evicted keys.
+    pub index: u64,
+    /// Buffers of commands whose end has not come.
+    pub connections: u64,
+    /// The rest: the program, its threads, connections and the allocator's slack. Below 0
+    /// where memory was asked of the system and not touched yet.
+    pub other: i64,
 }
 
 /// Counters of a group on one node.
@@ -325,6 +349,22 @@ impl From<pb::NodeStats> for NodeStats {
             parked: stats.parked,
             staged_bytes: stats.staged_bytes,
             cpu: Duration::from_micros(stats.cpu_micros),
+            memory: stats.memory.map(MemoryStats::from).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<pb::MemoryStats> for MemoryStats {
+    fn from(stats: pb::MemoryStats) -> Self {
+        Self {
+            payload: stats.payload_bytes,
+            staged: stats.staged_bytes,
+            overhead: stats.overhead_bytes,
+            tables: stats.table_bytes,
+            free: stats.free_bytes,
+            index: stats.index_bytes,
+            connections: stats.connection_bytes,
+            other: stats.other_bytes,
         }
     }
 }

@@ -208,7 +208,7 @@ fn hint() -> impl Strategy<Value = OwnerHint> {
         any::<u64>(),
         owner,
         option::of("[a-z]{1,9}:[0-9]{1,5}"),
-        prop::collection::vec((any::<u64>(), any::<u64>()), 0..64),
+        vec((any::<u64>(), any::<u64>()), 0..64),
     )
         .prop_map(|(slot, epoch, (name, inc), address, also)| OwnerHint {
             slot: Slot::of_hash(slot),

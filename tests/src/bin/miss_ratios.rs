@@ -21,9 +21,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let names = policies::ALL.map(|(name, _)| name).join(" | ");
-    println!("| trace | size | {names} | best |");
-    println!("|---|---|{}---|", "---|".repeat(policies::ALL.len()));
+    let makers = || policies::ALL.iter().chain(&policies::OWN);
+    let names: Vec<&str> = makers().map(|(name, _)| *name).collect();
+    println!("| trace | size | {} | best |", names.join(" | "));
+    println!("|---|---|{}---|", "---|".repeat(names.len()));
     for name in &arguments.traces {
         let Some(keys) = trace::keys(name) else {
             return ExitCode::FAILURE;
@@ -31,11 +32,16 @@ fn main() -> ExitCode {
         let (trace, distinct) = policies::numbered(&keys);
         for percent in &arguments.percent {
             let capacity = distinct * percent / 100;
-            let ratios = policies::ALL.map(|(name, make)| {
-                let mut policy = make(capacity, distinct);
-                (policies::miss_ratio(&mut *policy, &trace), name)
-            });
-            let best = ratios.iter().min_by(|a, b| a.0.total_cmp(&b.0));
+            let ratios: Vec<(f64, &str)> = makers()
+                .map(|(name, make)| {
+                    let mut policy = make(capacity, distinct);
+                    (policies::miss_ratio(&mut *policy, &trace), *name)
+                })
+                .collect();
+            let best = ratios
+                .iter()
+                .take(policies::ALL.len())
+                .min_by(|a, b| a.0.total_cmp(&b.0));
             let cells: Vec<String> = ratios.iter().map(|(it, _)| format!("{it:.4}")).collect();
             let best = best.map_or("", |(_, name)| name);
             println!(

@@ -6,11 +6,15 @@ mod lru;
 mod s3fifo;
 mod sieve;
 mod sketch;
+mod store;
 mod tinylfu;
+
+use cached_proto::records;
 
 pub use lru::Lru;
 pub use s3fifo::S3Fifo;
 pub use sieve::Sieve;
+pub use store::Own;
 pub use tinylfu::WTinyLfu;
 
 /// A cache of a fixed number of entries.
@@ -34,6 +38,19 @@ pub const ALL: [Maker; 4] = [
     }),
     ("W-TinyLFU", |capacity, keys| {
         Box::new(WTinyLfu::new(capacity, keys))
+    }),
+];
+
+/// The store's own, with one shard and with as many as a node has on 4 cores.
+pub const OWN: [Maker; 3] = [
+    ("`lru`", |capacity, _| {
+        Box::new(Own::new(records::Policy::Lru, capacity, 1))
+    }),
+    ("`s3fifo`", |capacity, _| {
+        Box::new(Own::new(records::Policy::S3Fifo, capacity, 1))
+    }),
+    ("`s3fifo`, 16 shards", |capacity, _| {
+        Box::new(Own::new(records::Policy::S3Fifo, capacity, 16))
     }),
 ];
 

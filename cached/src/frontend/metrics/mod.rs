@@ -140,6 +140,9 @@ impl Snapshot {
             .as_ref()
             .map_or(0, |requests| requests.connections);
         gauge(encoder, "connections", "Open connections", connections)?;
+        let memory = self.stats.memory.unwrap_or_default();
+        let help = "Held of Redis commands whose end has not come";
+        bytes(encoder, "unfinished", help, memory.connection_bytes)?;
         let help = "Connections turned away because too many were open";
         counter(
             encoder,

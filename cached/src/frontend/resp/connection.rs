@@ -21,6 +21,7 @@ use super::errors::ErrorReply;
 use super::pass::{Finished, Part, Place, REPLY_BYTES_MAX, is_withheld, value_bytes};
 use super::reply::Reply;
 use super::session::Session;
+use super::unfinished::{FREE_BYTES, Held};
 use super::work::{Took, Work};
 use crate::clock::Moment;
 use crate::command::Command;
@@ -61,6 +62,13 @@ pub(super) fn decode_limits(limits: &Limits) -> DecodeLimits {
     }
 }
 
+/// What all connections together may hold of commands whose end has not come: an eighth
+/// of the node's memory, and a longest command in any case, whose buffer grows by doubling.
+pub fn unfinished_bytes_max(limits: &Limits, memory_bytes: u64) -> u64 {
+    let longest = decode_limits(limits).command_bytes_max as u64;
+    (memory_bytes / 8).max(2 * longest)
+}
+
 /// What to do after going through what was read.
 enum Next {
     /// Read more.
@@ -81,6 +89,8 @@ pub(super) struct Connection<I> {
     activity: Arc<Activity>,
     decoder: Decoder,
     input: BytesMut,
+    /// What `input` counts with among all connections'.
+    held: Held,
     read_bytes: usize,
     work: Work,
 }
@@ -93,6 +103,7 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
             activity,
             decoder: Decoder::new(limits),
             input: BytesMut::new(),
+            held: Held::nothing(Arc::clone(&session.parts.unfinished)),
             read_bytes: READ_BYTES_MIN,
             work: Work::new(session),
         }
@@ -211,6 +222,9 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
             self.input = BytesMut::new();
         }
         self.input.reserve(self.read_bytes);
+        if !self.held.set(self.input.capacity()) && !self.hold_little() {
+            return Ok(());
+        }
         let waits = !self.work.is_idle();
         let read = tokio::select! {
             biased;
@@ -225,6 +239,27 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
         }
         Ok(())
+    }
+
+    /// All connections together hold too much: this one goes on with a small buffer, or
+    /// ends where the beginning of its command is large already.
+    fn hold_little(&mut self) -> bool {
+        self.read_bytes = READ_BYTES_MIN;
+        if self.input.len() + READ_BYTES_MIN > FREE_BYTES {
+            let limit = self.work.session.parts.unfinished.limit();
+            let text = format!(
+                "ERR this node holds {limit} bytes of commands whose end has not come, the most \
+                 it may: this one was not carried out; try again"
+            );
+            self.input = BytesMut::new();
+            self.work.say(&Reply::Error(ErrorReply::new(text)));
+            self.work.session.closing = true;
+            return false;
+        }
+        let mut input = BytesMut::with_capacity(self.input.len() + READ_BYTES_MIN);
+        input.extend_from_slice(&self.input);
+        self.input = input;
+        self.held.set(self.input.capacity())
     }
 
     /// Writes all that is to be said.

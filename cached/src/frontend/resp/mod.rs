@@ -9,8 +9,8 @@
 //! Reading order: [`args`] and [`reply`] (what comes and what goes), [`table`] (every
 //! command), [`plan`] (what a data command comes to), [`data`] (the data commands),
 //! `commands` (the others), `work` and `pass` (commands in their order, those that wait
-//! for other nodes beside those that do not), `connection` (bytes in and out),
-//! `listener`.
+//! for other nodes beside those that do not), `connection` (bytes in and out) with
+//! [`unfinished`] (what all connections hold), `listener`.
 
 use std::time::Duration;
 
@@ -32,8 +32,10 @@ pub mod table;
 mod tally;
 #[cfg(test)]
 mod tests;
+pub mod unfinished;
 mod work;
 
+pub use connection::unfinished_bytes_max;
 pub use listener::serve_resp;
 
 /// How long a connection may do nothing: pools keep theirs for minutes, and one whose

@@ -12,6 +12,7 @@ use super::errors::ErrorReply;
 use super::plan::Context;
 use super::reply::RespVersion;
 use super::table::{CommandSpec, Flags};
+use super::unfinished::Unfinished;
 use crate::frontend::FrontendParts;
 use crate::frontend::auth::{Pass, Role};
 
@@ -33,6 +34,8 @@ pub struct RespParts {
     pub side: Side,
     /// Open connections.
     pub clients: Arc<Clients>,
+    /// What all connections hold of commands whose end has not come.
+    pub unfinished: Arc<Unfinished>,
     /// Connections are encrypted: cluster clients are told so.
     pub encrypted: bool,
     /// Most connections at a time: only told.

@@ -183,7 +183,7 @@ async fn what_does_not_fit_is_handed_out() {
     let world = World::new(vec![value(&"x".repeat(5000))]);
     let settings = GroupSettings {
         max_bytes: Some(1000),
-        default_ttl: None,
+        ..GroupSettings::default()
     };
     world.store.set_group(&group(), settings);
     world.release(1);

@@ -2,7 +2,7 @@
 //! be given back to the system. The owner of the cells moves them, because it alone
 //! knows who holds their handles.
 
-use super::{Arena, DEAD, FLAGS_AT, FREE, GRANULES_AT, STRIDE_LOG2, Segment};
+use super::{Arena, DEAD, FLAGS_AT, FREE, GRANULES_AT, STRIDE_LOG2};
 use super::{WAITS, u32_at};
 
 /// Free cells may be such a part of all, and two segments more; then a segment is
@@ -90,8 +90,8 @@ impl Arena {
     fn release(&mut self, number: u32) {
         let gone = std::mem::take(&mut self.segments[number as usize]);
         debug_assert_eq!(gone.filled, gone.free, "all cells were moved");
-        let Segment { free, .. } = gone;
-        self.free -= u64::from(free);
+        self.free -= u64::from(gone.free);
+        self.released.push(gone);
         self.vacant.push(number);
         self.drain = None;
     }

@@ -86,6 +86,10 @@ impl Segment {
     }
 }
 
+/// Segments that are empty, to be given back to the system.
+#[derive(Debug, Default)]
+pub(crate) struct Released(#[expect(dead_code, reason = "dropped")] Vec<Segment>);
+
 /// The cells of one shard.
 #[derive(Debug)]
 pub(crate) struct Arena {
@@ -101,6 +105,7 @@ pub(crate) struct Arena {
     free: u64,
     /// The segment that is drained.
     drain: Option<drain::Drain>,
+    released: Vec<Segment>,
 }
 
 impl Default for Arena {
@@ -113,6 +118,7 @@ impl Default for Arena {
             used: 0,
             free: 0,
             drain: None,
+            released: Vec::new(),
         }
     }
 }
@@ -163,6 +169,12 @@ impl Arena {
             let memory = self.segments[segments[0]].bytes_mut();
             memory.copy_within(source..source + bytes, target);
         }
+    }
+
+    /// Segments that became empty since this was last called.
+    #[inline]
+    pub(crate) fn take_released(&mut self) -> Released {
+        Released(std::mem::take(&mut self.released))
     }
 
     /// Bytes of cells in use.

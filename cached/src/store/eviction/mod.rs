@@ -1,10 +1,15 @@
 //! Which entry goes first when room is short. A policy keeps its order in links
-//! inside the entries, so that it allocates nothing. What the store asks of one is what
-//! [`Order`] answers: insert, touch, remove, oldest, and that an entry has another
-//! handle.
+//! inside the entries, so that it allocates nothing for each of them. What the store asks
+//! of one is what [`Order`] answers: touch, remove, oldest, arrivals, and that an entry
+//! has another handle or size.
 
+mod ghost;
 mod list;
+mod lru;
 mod order;
+mod s3fifo;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use list::List;
 pub(crate) use order::Order;
@@ -34,17 +39,30 @@ pub(crate) trait Linked {
 
 /// Entries as an order sees them.
 pub(crate) trait Ordered: Linked {
-    /// Whether it is in an order.
-    fn is_linked(&self, entry: u32) -> bool;
+    /// In which list of its order it is, as the policy numbers them: 1 or 2; 0: in none.
+    fn list(&self, entry: u32) -> u8;
 
-    /// Notes whether it is.
-    fn set_linked(&mut self, entry: u32, is_linked: bool);
+    /// Notes in which it is.
+    fn set_list(&mut self, entry: u32, list: u8);
 
-    /// When it was last used.
+    /// When it was last used. [`s3fifo`] keeps more in the lowest bits.
     fn stamp(&self, entry: u32) -> u64;
 
     /// Notes a use.
     fn set_stamp(&mut self, entry: u32, stamp: u64);
+
+    /// What it costs, in bytes.
+    fn charge(&self, entry: u32) -> u64;
+
+    /// Whether it is in an order.
+    fn is_linked(&self, entry: u32) -> bool {
+        self.list(entry) != 0
+    }
+
+    /// Notes whether it is, where an order has one list only.
+    fn set_linked(&mut self, entry: u32, is_linked: bool) {
+        self.set_list(entry, u8::from(is_linked));
+    }
 }
 
 /// Gives out stamps of use, by which entries of different orders are compared.

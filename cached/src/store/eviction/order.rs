@@ -1,105 +1,104 @@
-//! The order of one group in one shard: a main list, in which every use makes an entry
-//! the newest, and strands: entries that arrived from another node, each strand in the
-//! order of their stamps. Together they are exact LRU, because the oldest entry is the
-//! oldest end of some list.
+//! The order of one group in one shard, by the group's policy.
 
-use std::collections::BTreeSet;
+use cached_proto::records::Policy;
 
-use super::{List, NONE, Ordered};
+use super::Ordered;
+use super::lru::Lru;
+use super::s3fifo::S3Fifo;
 
-/// The order. A strand only loses entries, so only its oldest end is kept.
-#[derive(Debug, Default)]
-pub(crate) struct Order {
-    main: List,
-    /// The oldest entry of each strand, by its stamp.
-    strands: BTreeSet<(u64, u32)>,
+/// The order. A group keeps the policy that it began with.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Lru(Lru),
+    S3Fifo(Box<S3Fifo>),
 }
 
 impl Order {
-    /// The entry that goes first, with its stamp.
-    pub(crate) fn oldest(&self, entries: &impl Ordered) -> Option<(u64, u32)> {
-        let main = self.main.oldest();
-        let main = main.map(|entry| (entries.stamp(entry), entry));
-        match self.strands.first() {
-            None => main,
-            strand => [main, strand.copied()].into_iter().flatten().min(),
+    /// Without entries.
+    pub(crate) fn new(policy: Policy) -> Self {
+        match policy {
+            Policy::Lru => Self::Lru(Lru::default()),
+            Policy::S3Fifo => Self::S3Fifo(Box::default()),
         }
     }
 
-    /// Takes in an entry that is in no list, as the newest, with the stamp of its use.
-    pub(crate) fn insert(&mut self, entries: &mut impl Ordered, entry: u32, stamp: u64) {
-        entries.set_stamp(entry, stamp);
-        entries.set_linked(entry, true);
-        self.main.insert(entries, entry);
+    /// The entry that goes first but `keep`, with a stamp by which it is compared with
+    /// those of other orders. A policy may settle here what it put off.
+    pub(crate) fn oldest(
+        &mut self,
+        entries: &mut impl Ordered,
+        keep: Option<u32>,
+    ) -> Option<(u64, u32)> {
+        match self {
+            Self::Lru(lru) => lru
+                .oldest(entries)
+                .filter(|(_, entry)| Some(*entry) != keep),
+            Self::S3Fifo(queues) => queues.oldest(entries, keep),
+        }
     }
 
-    /// Takes an entry out of its list, if it is in one.
-    pub(crate) fn remove(&mut self, entries: &mut impl Ordered, entry: u32) {
-        if !entries.is_linked(entry) {
-            return;
+    /// Some entry, for whoever removes all of them.
+    pub(crate) fn any(&self, entries: &impl Ordered) -> Option<u32> {
+        match self {
+            Self::Lru(lru) => lru.oldest(entries).map(|(_, entry)| entry),
+            Self::S3Fifo(queues) => queues.any(),
         }
-        entries.set_linked(entry, false);
-        self.leave_strand(entries, entry);
-        self.main.remove(entries, entry);
     }
 
-    /// Makes an entry the newest, wherever it was, with the stamp of its use.
-    pub(crate) fn touch(&mut self, entries: &mut impl Ordered, entry: u32, stamp: u64) {
-        if self.main.newest() == Some(entry) {
-            return entries.set_stamp(entry, stamp);
+    /// Notes a use, of an entry whose key has this hash; one that is in no list is taken
+    /// in.
+    #[inline]
+    pub(crate) fn touch(
+        &mut self,
+        entries: &mut impl Ordered,
+        entry: u32,
+        stamp: u64,
+        key_hash: u64,
+    ) {
+        match self {
+            Self::Lru(lru) => lru.touch(entries, entry, stamp),
+            Self::S3Fifo(queues) => queues.touch(entries, entry, stamp, key_hash),
         }
-        if !entries.is_linked(entry) {
-            return self.insert(entries, entry, stamp);
+    }
+
+    /// Takes an entry out of its list, if it is in one. `evicted`: for want of room, with
+    /// the hash of its key.
+    pub(crate) fn remove(&mut self, entries: &mut impl Ordered, entry: u32, evicted: Option<u64>) {
+        match self {
+            Self::Lru(lru) => lru.remove(entries, entry),
+            Self::S3Fifo(queues) => queues.remove(entries, entry, evicted),
         }
-        self.leave_strand(entries, entry);
-        self.main.remove(entries, entry);
-        entries.set_stamp(entry, stamp);
-        self.main.insert(entries, entry);
     }
 
     /// Takes in entries that are in no list and have been used elsewhere, sorted from
     /// the oldest on.
-    pub(crate) fn add_strand(&mut self, entries: &mut impl Ordered, run: &[u32]) {
-        let Some(oldest) = run.first() else { return };
-        let mut list = List::default();
-        for entry in run {
-            entries.set_linked(*entry, true);
-            list.insert(entries, *entry);
+    pub(crate) fn arrive(&mut self, entries: &mut impl Ordered, run: &[u32]) {
+        match self {
+            Self::Lru(lru) => lru.add_strand(entries, run),
+            Self::S3Fifo(queues) => queues.arrive(entries, run),
         }
-        self.strands.insert((entries.stamp(*oldest), *oldest));
     }
 
     /// An entry has another handle now, and stands there already.
     pub(crate) fn moved(&mut self, entries: &mut impl Ordered, from: u32, to: u32) {
-        if !entries.is_linked(to) {
-            return;
-        }
-        if self.is_oldest_of_strand(entries, from) {
-            let stamp = entries.stamp(from);
-            self.strands.remove(&(stamp, from));
-            self.strands.insert((stamp, to));
-        }
-        self.main.moved(entries, from, to);
-    }
-
-    /// Lets the next of an entry's strand be the oldest there, if the entry is.
-    fn leave_strand(&mut self, entries: &impl Ordered, entry: u32) {
-        if !self.is_oldest_of_strand(entries, entry) {
-            return;
-        }
-        self.strands.remove(&(entries.stamp(entry), entry));
-        let next = entries.links(entry).newer;
-        if next != NONE {
-            self.strands.insert((entries.stamp(next), next));
+        match self {
+            Self::Lru(lru) => lru.moved(entries, from, to),
+            Self::S3Fifo(queues) => queues.moved(entries, from, to),
         }
     }
 
-    fn is_oldest_of_strand(&self, entries: &impl Ordered, entry: u32) -> bool {
-        !self.strands.is_empty()
-            && entries.links(entry).older == NONE
-            && self.main.oldest() != Some(entry)
+    /// An entry costs something else now than `before`.
+    pub(crate) fn resized(&mut self, entries: &impl Ordered, entry: u32, before: u64) {
+        if let Self::S3Fifo(queues) = self {
+            queues.resized(entries, entry, before);
+        }
+    }
+
+    /// Bytes that it takes beside what stands in the entries.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Lru(_) => 0,
+            Self::S3Fifo(queues) => queues.bytes(),
+        }
     }
 }
-
-#[cfg(test)]
-mod tests;

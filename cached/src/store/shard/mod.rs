@@ -22,15 +22,16 @@ use cached_proto::types::{GroupName, Slot, Ttl, Version};
 use slab::Slab;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::arena::Released;
 use super::budget::Budget;
 use super::container::{Container, State, fingerprint, name_hash};
 use super::entries::{Due, Entries};
-use super::entry::{Body, Deadline, Draft};
-use super::eviction::{Order, Stamps};
+use super::entry::{Body, Deadline, Draft, OVERHEAD_BYTES};
+use super::eviction::{Order, Ordered, Stamps};
 use super::expiry::DueQueue;
 use super::fills::{FillKey, FillTable};
 use super::table::Table;
-use super::{ContainerId, GroupCounters, GroupId, MemoryParts, Refused};
+use super::{ContainerId, GroupCounters, GroupId, GroupSettings, MemoryParts, Refused};
 use crate::clock::WallMs;
 use crate::faults::{Fault, planted};
 
@@ -111,6 +112,12 @@ enum Gone {
 }
 
 impl Shard {
+    /// Memory that is not needed any more since this was last called.
+    #[inline]
+    pub(super) fn take_released(&mut self) -> Released {
+        self.entries.take_released()
+    }
+
     /// Without groups and containers.
     pub(crate) fn new(config: ShardConfig) -> Self {
         let slots = usize::from(cached_proto::types::SLOTS) >> config.shards_log2;
@@ -137,17 +144,17 @@ impl Shard {
         id: GroupId,
         name: &GroupName,
         budget: &Arc<Budget>,
-        ttl: Option<Ttl>,
+        settings: GroupSettings,
     ) {
         if let Some(group) = self.groups.get_mut(id.index()) {
-            group.default_ttl = ttl;
+            group.default_ttl = settings.default_ttl;
             return;
         }
         self.groups.push(GroupPart {
-            order: Order::default(),
+            order: Order::new(settings.policy),
             counters: GroupCounters::default(),
             budget: budget.clone(),
-            default_ttl: ttl,
+            default_ttl: settings.default_ttl,
             name_hash: name_hash(name.as_str()),
         });
     }
@@ -173,6 +180,23 @@ impl Shard {
         parts.due += self.due.bytes();
         parts.large += self.entries.large_bytes();
         parts.fills += self.fills.bytes();
+        let names = self.groups.iter().map(|group| group.order.bytes());
+        parts.names += names.sum::<u64>();
+    }
+
+    /// Bytes of keys and values in service, and of those that are staged. Looks at every
+    /// container.
+    pub(crate) fn payload_bytes(&self) -> (u64, u64) {
+        let mut sums = (0, 0);
+        for (_, container) in &self.containers {
+            let entries = container.table.len() as u64;
+            let bytes = container.bytes.saturating_sub(entries * OVERHEAD_BYTES);
+            match container.state {
+                State::Staging(_) => sums.1 += bytes,
+                State::Serving | State::Sealed | State::Closed => sums.0 += bytes,
+            }
+        }
+        sums
     }
 
     /// Where an operation on a key takes place, and when.
@@ -275,14 +299,19 @@ impl Shard {
         value: Option<&Bytes>,
         deadline: Deadline,
     ) -> Version {
-        if let Some(index) = found {
+        let before = found.map(|index| {
             self.discount(index);
-        }
+            self.entries.charge(index)
+        });
         let container = &mut self.containers[place.container as usize];
         let seq = container.next_seq();
         let version = container.version(seq);
         let index = self.store(place, found, value, seq, deadline);
         self.count(index);
+        if let Some(before) = before {
+            let order = &mut self.groups[place.group.index()].order;
+            order.resized(&self.entries, index, before);
+        }
         self.touch(place, index);
         self.queue(index);
         self.log_put(index);
@@ -360,7 +389,8 @@ impl Shard {
         }
         self.log_remove(index, why);
         let group = &mut self.groups[group.index()];
-        group.order.remove(&mut self.entries, index);
+        let evicted = (why == Gone::Evicted).then_some(hash);
+        group.order.remove(&mut self.entries, index, evicted);
         self.entries.remove(index);
         if is_key {
             match why {
@@ -384,7 +414,7 @@ impl Shard {
     fn touch(&mut self, place: &Place<'_>, index: u32) {
         let stamp = self.stamps.next(place.now);
         let order = &mut self.groups[place.group.index()].order;
-        order.touch(&mut self.entries, index, stamp);
+        order.touch(&mut self.entries, index, stamp, place.hash);
     }
 
     /// Changes when an entry's time is over; answers its handle, which may be another.

@@ -120,7 +120,9 @@ impl Shard {
         let entry = self.entries.get(index);
         let (group, container) = (entry.group().index(), usize::from(entry.container()));
         self.unqueue(index);
-        self.groups[group].order.remove(&mut self.entries, index);
+        self.groups[group]
+            .order
+            .remove(&mut self.entries, index, None);
         self.containers[container].aside.push(hash);
     }
 
@@ -142,7 +144,7 @@ impl Shard {
             let group = of(entries, *first);
             let end = rest.partition_point(|index| of(entries, *index) == group);
             let (same, after) = rest.split_at(end);
-            self.groups[group.index()].order.add_strand(entries, same);
+            self.groups[group.index()].order.arrive(entries, same);
             rest = after;
         }
     }

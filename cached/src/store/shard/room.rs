@@ -107,9 +107,9 @@ impl Shard {
             return Some(0);
         }
         let deletes_before = self.groups[group.index()].counters.deletes;
-        self.oldest(Scope::Group(group), None)?;
+        self.any_of(group)?;
         for _ in 0..entries_max {
-            let Some((_, index)) = self.oldest(Scope::Group(group), None) else {
+            let Some(index) = self.any_of(group) else {
                 break;
             };
             if self.is_sealed(index) {
@@ -150,14 +150,19 @@ impl Shard {
 
     /// The entry that goes first, with its stamp. Over all groups that is the one
     /// used longest ago among the first of each, so it takes time by their number.
-    fn oldest(&self, scope: Scope, keep: Option<u32>) -> Option<(u64, u32)> {
+    fn oldest(&mut self, scope: Scope, keep: Option<u32>) -> Option<(u64, u32)> {
         let groups = match scope {
-            Scope::Group(group) => &self.groups[group.index()..=group.index()],
-            Scope::Node => &self.groups[..],
+            Scope::Group(group) => &mut self.groups[group.index()..=group.index()],
+            Scope::Node => &mut self.groups[..],
         };
+        let entries = &mut self.entries;
         let first = groups
-            .iter()
-            .filter_map(|group| group.order.oldest(&self.entries));
-        first.filter(|(_, index)| Some(*index) != keep).min()
+            .iter_mut()
+            .filter_map(|group| group.order.oldest(entries, keep));
+        first.min()
+    }
+
+    fn any_of(&self, group: GroupId) -> Option<u32> {
+        self.groups[group.index()].order.any(&self.entries)
     }
 }

@@ -218,8 +218,8 @@ fn a_fill_that_cannot_fit_is_refused() {
 fn the_group_says_how_long_where_an_origin_does_not() {
     let bed = Bed::roomy();
     let settings = GroupSettings {
-        max_bytes: None,
         default_ttl: ttl(50),
+        ..GroupSettings::default()
     };
     bed.store.set_group(&GroupName::new("g").unwrap(), settings);
     for (given, left) in [(None, Some(50)), (ttl(7), Some(7))] {

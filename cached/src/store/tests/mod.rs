@@ -6,6 +6,7 @@ mod fills;
 mod model;
 mod moving;
 mod operations;
+mod policies;
 mod reading;
 mod slots;
 mod stress;
@@ -121,7 +122,7 @@ impl Bed {
     fn another_group(&self, name: &str, max_bytes: Option<u64>) -> GroupId {
         let settings = GroupSettings {
             max_bytes,
-            default_ttl: None,
+            ..GroupSettings::default()
         };
         self.store
             .set_group(&GroupName::new(name).unwrap(), settings)

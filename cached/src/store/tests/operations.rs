@@ -207,8 +207,8 @@ fn time_is_over_at_the_deadline_for_every_operation() {
 fn a_group_says_how_long_where_a_set_does_not() {
     let bed = Bed::roomy();
     let settings = GroupSettings {
-        max_bytes: None,
         default_ttl: ttl(50),
+        ..GroupSettings::default()
     };
     let group = bed.store.set_group(&GroupName::new("g").unwrap(), settings);
     assert_eq!(group, bed.group);

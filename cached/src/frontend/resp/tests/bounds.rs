@@ -113,6 +113,52 @@ async fn a_command_that_does_not_end_is_waited_for_so_long() {
     silent.ask("ping", "+PONG\r\n").await;
 }
 
+#[tokio::test]
+async fn commands_that_do_not_end_are_bounded_over_all_connections() {
+    let world = World::new();
+    let parts = Arc::new(world.parts(Side::Plain));
+    let open = || {
+        let (ours, theirs) = duplex(1 << 20);
+        let session = Session::new(Arc::clone(&parts), None);
+        let connection = Connection::new(theirs, session, Arc::new(Activity::default()));
+        let tasks = &world.node.tasks;
+        drop(tasks.spawn("connection", |stop| connection.run(stop)));
+        ours
+    };
+    let held = || world.node.counters.unfinished_bytes.get();
+    let begin = command(&[b"SET", b"k", &vec![b'x'; 300_000]])[..200_000].to_vec();
+    let mut rude = Vec::new();
+    for _ in 0..8 {
+        let mut client = open();
+        client.write_all(&begin).await.unwrap();
+        rude.push(client);
+    }
+    // Some are told off, and what the others hold is counted.
+    let ends = rude.iter_mut().map(|client| {
+        Box::pin(async {
+            let mut text = String::new();
+            client.read_to_string(&mut text).await.map(|_| text)
+        })
+    });
+    let (text, ..) = futures_util::future::select_all(ends).await;
+    let text = text.unwrap();
+    assert!(
+        text.starts_with("-ERR this node holds 1048576 bytes"),
+        "{text}"
+    );
+    assert!(held() <= 1 << 20);
+    // Everyday commands are taken meanwhile.
+    let mut polite = open();
+    polite.write_all(b"ping\r\n").await.unwrap();
+    let mut pong = [0; 7];
+    polite.read_exact(&mut pong).await.unwrap();
+    assert_eq!(&pong, b"+PONG\r\n");
+    drop((polite, rude));
+    while held() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Runs a connection over a pipe that holds so many bytes.
 fn over_pipe(
     world: &World,

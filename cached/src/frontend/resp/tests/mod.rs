@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::serve_resp;
 use super::session::{RespParts, Side};
+use super::unfinished::Unfinished;
 use crate::frontend::auth::Auth;
 use crate::frontend::metrics::requests::Requests;
 use crate::frontend::server::{ServerConfig, ServerParts};
@@ -104,6 +105,7 @@ impl World {
             frontends: self.frontends.clone(),
             side,
             clients: Arc::default(),
+            unfinished: Unfinished::new(self.node.counters.clone(), 1 << 20),
             encrypted: false,
             connections_max: 100,
         }

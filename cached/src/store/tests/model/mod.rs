@@ -2,6 +2,7 @@
 //! reply, counter and byte.
 
 mod reference;
+mod updates;
 
 use proptest::prelude::*;
 
@@ -9,6 +10,7 @@ use super::*;
 use crate::store::expiry::BUCKET_MS;
 use crate::store::{Fill, FillToken, Filled};
 use reference::{Model, Name};
+use updates::{any_set_many, any_update};
 
 const GROUPS: usize = 3;
 const SLOTS: u16 = 2;
@@ -74,6 +76,7 @@ impl Pair {
             let settings = GroupSettings {
                 max_bytes: GROUP_BYTES[group],
                 default_ttl,
+                ..GroupSettings::default()
             };
             let name = GroupName::new(format!("g{group}")).unwrap();
             assert_eq!(store.set_group(&name, settings).index(), group);
@@ -255,6 +258,10 @@ fn any_call() -> impl Strategy<Value = Call> {
     let place = || (0..SLOTS, 0..GROUPS);
     prop_oneof![
         40 => (place(), any_operation())
+            .prop_map(|((slot, group), operation)| Call::Execute { slot, group, operation }),
+        15 => (place(), any_update())
+            .prop_map(|((slot, group), operation)| Call::Execute { slot, group, operation }),
+        5 => (place(), any_set_many())
             .prop_map(|((slot, group), operation)| Call::Execute { slot, group, operation }),
         6 => (place(), any_key(), 1..5_000_u64)
             .prop_map(|((slot, group), key, life_ms)| Call::Begin { slot, group, key, life_ms }),

@@ -7,14 +7,16 @@ use super::*;
 pub(super) type Name = (u16, usize, Key);
 
 pub(super) struct ModelEntry {
-    name: Name,
-    value: Option<Bytes>,
-    version: Version,
-    deadline: Option<u64>,
+    pub(super) name: Name,
+    pub(super) value: Option<Bytes>,
+    pub(super) version: Version,
+    pub(super) deadline: Option<u64>,
+    /// When it was last used.
+    pub(super) used: u64,
 }
 
 impl ModelEntry {
-    fn charge(&self) -> u64 {
+    pub(super) fn charge(&self) -> u64 {
         Store::entry_bytes(
             self.name.2.as_bytes().len(),
             self.value.as_ref().map_or(0, Bytes::len),
@@ -40,7 +42,7 @@ pub(super) struct Model {
 
 impl Model {
     /// The place of a living entry; removes one whose time is over.
-    fn find(&mut self, name: &Name) -> Option<usize> {
+    pub(super) fn find(&mut self, name: &Name) -> Option<usize> {
         let at = self.entries.iter().position(|entry| entry.name == *name)?;
         if self.entries[at].is_over(self.now) {
             self.expire(at);
@@ -54,12 +56,12 @@ impl Model {
         self.counters[entry.name.1].expirations += u64::from(entry.value.is_some());
     }
 
-    fn current(&self, at: Option<usize>) -> Option<Version> {
+    pub(super) fn current(&self, at: Option<usize>) -> Option<Version> {
         let entry = &self.entries[at?];
         entry.value.is_some().then_some(entry.version)
     }
 
-    fn next_version(&mut self, slot: u16) -> Version {
+    pub(super) fn next_version(&mut self, slot: u16) -> Version {
         let (epoch, seq) = self.slots[usize::from(slot)]
             .as_mut()
             .expect("checked by the caller");
@@ -80,7 +82,7 @@ impl Model {
             .sum()
     }
 
-    fn check_fits(&self, name: &Name, value: Option<&Bytes>) -> Result<(), Refused> {
+    pub(super) fn check_fits(&self, name: &Name, value: Option<&Bytes>) -> Result<(), Refused> {
         let needed = Store::entry_bytes(name.2.as_bytes().len(), value.map_or(0, Bytes::len));
         let group = GROUP_BYTES[name.1].unwrap_or(u64::MAX);
         for (limit, of) in [
@@ -95,16 +97,21 @@ impl Model {
     }
 
     /// Removes the old entry, makes room, and appends the new one.
-    fn put(&mut self, name: Name, value: Option<Bytes>, ttl_ms: Option<u64>) -> Version {
+    pub(super) fn put(
+        &mut self,
+        name: Name,
+        value: Option<Bytes>,
+        deadline: Option<u64>,
+    ) -> Version {
         self.entries.retain(|entry| entry.name != name);
         let version = self.next_version(name.0);
         let group = name.1;
-        let deadline = ttl_ms.map(|ms| self.now + ms);
         let entry = ModelEntry {
             name,
             value,
             version,
             deadline,
+            used: self.now,
         };
         let group_limit = GROUP_BYTES[group].unwrap_or(u64::MAX);
         while self.bytes(Some(group)) + entry.charge() > group_limit {
@@ -124,8 +131,9 @@ impl Model {
         self.kill(&entry.name);
     }
 
-    fn use_now(&mut self, at: usize) -> &mut ModelEntry {
-        let entry = self.entries.remove(at);
+    pub(super) fn use_now(&mut self, at: usize) -> &mut ModelEntry {
+        let mut entry = self.entries.remove(at);
+        entry.used = self.now;
         self.entries.push(entry);
         self.entries.last_mut().expect("just pushed")
     }
@@ -141,6 +149,22 @@ impl Model {
         if let Operation::Set { value, .. } = operation {
             self.check_fits(&name, Some(value))?;
         }
+        match operation {
+            Operation::Update { update, .. } => {
+                let updated = self.update(&name, update)?;
+                return Ok(Executed::Reply(Reply::Update(updated)));
+            }
+            Operation::SetMany {
+                first,
+                others,
+                if_absent,
+            } => {
+                let items: Vec<_> = std::iter::once(first).chain(others).collect();
+                let place = (name.0, name.1);
+                return Ok(Executed::Reply(self.set_many(place, &items, *if_absent)?));
+            }
+            _ => {}
+        }
         let found = self.find(&name);
         let current = self.current(found);
         Ok(Executed::Reply(match operation {
@@ -155,16 +179,15 @@ impl Model {
                 self.kill(&name);
                 self.counters[name.1].sets += 1;
                 let ttl_ms = ttl.map(Ttl::as_ms).or(DEFAULT_TTL_MS[name.1]);
-                let version = self.put(name, Some(value.clone()), ttl_ms);
+                let deadline = ttl_ms.map(|ms| self.now + ms);
+                let version = self.put(name, Some(value.clone()), deadline);
                 Reply::Set {
                     stored: true,
                     version: Some(version),
                 }
             }
             Operation::Delete { condition, .. } => self.delete(&name, found, *condition),
-            Operation::Update { .. } | Operation::SetMany { .. } => {
-                unreachable!("has tests of its own")
-            }
+            Operation::Update { .. } | Operation::SetMany { .. } => unreachable!("done above"),
             Operation::Touch { ttl, .. } => {
                 if current.is_some() {
                     let deadline = ttl.map(|ttl| self.now + ttl.as_ms());
@@ -247,7 +270,8 @@ impl Model {
         };
         self.check_fits(&name, value.as_ref())?;
         self.find(&name);
-        Ok(Filled::Stored(self.put(name, value, ttl_ms)))
+        let deadline = ttl_ms.map(|ms| self.now + ms);
+        Ok(Filled::Stored(self.put(name, value, deadline)))
     }
 
     pub(super) fn flush(&mut self, group: usize) -> u64 {
@@ -300,7 +324,7 @@ impl Model {
     }
 }
 
-fn holds(condition: Condition, current: Option<Version>) -> bool {
+pub(super) fn holds(condition: Condition, current: Option<Version>) -> bool {
     match condition {
         Condition::Always => true,
         Condition::IfAbsent => current.is_none(),

@@ -165,7 +165,7 @@ fn store_with(groups: &[(&str, Option<u64>)], memory_bytes: u64, slots: &[u16]) 
     for (name, max_bytes) in groups {
         let settings = GroupSettings {
             max_bytes: *max_bytes,
-            default_ttl: None,
+            ..GroupSettings::default()
         };
         store.set_group(&GroupName::new(*name).unwrap(), settings);
     }

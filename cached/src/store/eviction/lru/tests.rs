@@ -3,55 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::eviction::{Linked, Links};
-
-const LOOSE: Links = Links {
-    newer: NONE,
-    older: NONE,
-};
-
-/// Entries as an order sees them: links, whether they are linked, and stamp.
-#[derive(Default)]
-struct Cells(Vec<(Links, bool, u64)>);
-
-impl Linked for Cells {
-    fn links(&self, entry: u32) -> Links {
-        self.0[entry as usize].0
-    }
-
-    fn set_newer(&mut self, entry: u32, newer: u32) {
-        self.0[entry as usize].0.newer = newer;
-    }
-
-    fn set_older(&mut self, entry: u32, older: u32) {
-        self.0[entry as usize].0.older = older;
-    }
-}
-
-impl Ordered for Cells {
-    fn is_linked(&self, entry: u32) -> bool {
-        self.0[entry as usize].1
-    }
-
-    fn set_linked(&mut self, entry: u32, is_linked: bool) {
-        self.0[entry as usize].1 = is_linked;
-    }
-
-    fn stamp(&self, entry: u32) -> u64 {
-        self.0[entry as usize].2
-    }
-
-    fn set_stamp(&mut self, entry: u32, stamp: u64) {
-        self.0[entry as usize].2 = stamp;
-    }
-}
-
-impl Cells {
-    fn add(&mut self, stamp: u64) -> u32 {
-        self.0.push((LOOSE, false, stamp));
-        self.0.len() as u32 - 1
-    }
-}
+use crate::store::eviction::testing::Cells;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -84,7 +36,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct World {
     cells: Cells,
-    order: Order,
+    order: Lru,
     expected: BTreeSet<(u64, u32)>,
     now: u64,
 }
@@ -116,7 +68,7 @@ impl World {
         match step {
             Step::Insert => {
                 self.now += 2;
-                let index = self.cells.add(self.now);
+                let index = self.cells.add(self.now, 1);
                 self.expected.insert((self.now, index));
                 self.order.insert(&mut self.cells, index, self.now);
             }
@@ -135,8 +87,8 @@ impl World {
                 let mut run = Vec::new();
                 for age in ages {
                     // Even numbers, so that no two stamps are the same.
-                    let stamp = (age * 10_000 + self.cells.0.len() as u64) * 2;
-                    let index = self.cells.add(stamp);
+                    let stamp = (age * 10_000 + self.cells.len() as u64) * 2;
+                    let index = self.cells.add(stamp, 1);
                     self.expected.insert((stamp, index));
                     self.now = self.now.max(stamp + 1);
                     run.push(index);
@@ -155,8 +107,7 @@ impl World {
                 let Some((stamp, from)) = self.nth(number) else {
                     return;
                 };
-                let to = self.cells.add(stamp);
-                self.cells.0[to as usize] = self.cells.0[from as usize];
+                let to = self.cells.copy(from);
                 self.order.moved(&mut self.cells, from, to);
                 self.expected.remove(&(stamp, from));
                 self.expected.insert((stamp, to));

@@ -1,0 +1,208 @@
+//! S3-FIFO (Yang et al., SOSP 2023): new entries are on probation in a small queue of a
+//! tenth of the bytes, and come into the main queue if they were used twice by its end;
+//! the main queue gives every entry one more round for each use. Who failed probation
+//! is remembered by name, and comes into the main queue at once if it comes back.
+//!
+//! The uses (up to three) stand in the lowest bits of an entry's stamp, and beside them
+//! whether it is in the main queue. So they go with it to another node, where it begins
+//! its queue anew, as entries arrive there from many nodes and no order holds over them.
+
+use super::ghost::Ghost;
+use super::{List, NONE, Ordered};
+
+/// The lists by number.
+const SMALL: u8 = 1;
+const MAIN: u8 = 2;
+
+/// Bits of a stamp: the uses, and whether the entry is in the main queue.
+const USES: u64 = 0b11;
+const IN_MAIN: u64 = 0b100;
+const BITS: u64 = USES | IN_MAIN;
+
+/// Uses on probation that lead to the main queue.
+const USES_TO_STAY: u64 = 2;
+
+/// The small queue's part of the bytes.
+const SMALL_ONE_IN: u64 = 10;
+
+/// Entries that are passed over in search of one to evict: some hundred microseconds
+/// under the shard's lock. Then one goes although it was used.
+const PASSED_MAX: usize = 1024;
+
+/// The queues.
+#[derive(Debug, Default)]
+pub(crate) struct S3Fifo {
+    small: List,
+    main: List,
+    small_bytes: u64,
+    main_bytes: u64,
+    main_len: usize,
+    ghost: Ghost,
+}
+
+impl S3Fifo {
+    /// The entry that goes first but `keep`. The stamp is that of the oldest it has: what
+    /// fails probation is young, and would make every other order look older.
+    pub(crate) fn oldest(
+        &mut self,
+        entries: &mut impl Ordered,
+        keep: Option<u32>,
+    ) -> Option<(u64, u32)> {
+        let mut passed = 0;
+        loop {
+            let (list, entry) = self.next(entries, keep)?;
+            let stamp = entries.stamp(entry);
+            let (uses, is_over) = (stamp & USES, passed >= PASSED_MAX);
+            let stays = match list {
+                SMALL => uses >= USES_TO_STAY,
+                _ => uses > 0 || Some(entry) == keep,
+            };
+            if !stays || is_over && Some(entry) != keep {
+                let oldest = self.main.oldest().map(|entry| entries.stamp(entry));
+                return Some((oldest.map_or(stamp, |oldest| oldest.min(stamp)), entry));
+            }
+            if is_over {
+                return None;
+            }
+            let uses = match list {
+                SMALL => 0,
+                _ => uses.saturating_sub(1),
+            };
+            self.unlink(entries, entry);
+            entries.set_stamp(entry, stamp & !BITS | IN_MAIN | uses);
+            self.link(entries, entry, MAIN);
+            passed += 1;
+        }
+    }
+
+    /// The end of the queue that has to give; the small one does if it has its part of
+    /// the bytes, and not its only entry as long as there are others.
+    fn next(&self, entries: &impl Ordered, keep: Option<u32>) -> Option<(u8, u32)> {
+        let kept = keep.map_or((0, 0), |keep| match entries.list(keep) {
+            SMALL => (entries.charge(keep), 0),
+            MAIN => (0, entries.charge(keep)),
+            _ => (0, 0),
+        });
+        let small_bytes = self.small_bytes - kept.0;
+        let bytes = small_bytes + self.main_bytes - kept.1;
+        let small = self.small.oldest().and_then(|oldest| {
+            if Some(oldest) != keep {
+                return Some(oldest);
+            }
+            let newer = entries.links(oldest).newer;
+            (newer != NONE).then_some(newer)
+        });
+        let main = self.main.oldest();
+        // Who just wrote it may be about to make room for it, and not know.
+        let is_only = keep.is_none() && small == self.small.newest();
+        match (small, main) {
+            (Some(small), None) => Some((SMALL, small)),
+            (Some(small), Some(_)) if !is_only && small_bytes * SMALL_ONE_IN >= bytes => {
+                Some((SMALL, small))
+            }
+            // Alone in its queue and not to go.
+            (small, Some(main)) if Some(main) == keep && self.main.newest() == keep => {
+                small.map(|small| (SMALL, small))
+            }
+            (_, main) => main.map(|main| (MAIN, main)),
+        }
+    }
+
+    /// Some entry.
+    pub(crate) fn any(&self) -> Option<u32> {
+        self.small.oldest().or_else(|| self.main.oldest())
+    }
+
+    /// Notes a use; an entry that is in no queue is taken in, as the newest.
+    pub(crate) fn touch(
+        &mut self,
+        entries: &mut impl Ordered,
+        entry: u32,
+        stamp: u64,
+        key_hash: u64,
+    ) {
+        let before = entries.stamp(entry);
+        let more = ((before & USES) + 1).min(USES);
+        if entries.is_linked(entry) {
+            return entries.set_stamp(entry, stamp & !BITS | before & IN_MAIN | more);
+        }
+        // A new entry has no stamp yet, and is not used by being stored.
+        let uses = if before == 0 { 0 } else { more };
+        let is_main = self.ghost.take(key_hash) || before & IN_MAIN != 0;
+        let (list, bit) = if is_main { (MAIN, IN_MAIN) } else { (SMALL, 0) };
+        entries.set_stamp(entry, stamp & !BITS | bit | uses);
+        self.link(entries, entry, list);
+    }
+
+    /// Takes an entry out of its queue, if it is in one.
+    pub(crate) fn remove(&mut self, entries: &mut impl Ordered, entry: u32, evicted: Option<u64>) {
+        if let (SMALL, Some(key_hash)) = (entries.list(entry), evicted) {
+            // As many names as the main queue has entries.
+            self.ghost.add(key_hash, self.main_len);
+        }
+        if entries.is_linked(entry) {
+            self.unlink(entries, entry);
+            entries.set_list(entry, 0);
+        }
+    }
+
+    /// Takes in entries from elsewhere, each into the queue that it was in there.
+    pub(crate) fn arrive(&mut self, entries: &mut impl Ordered, run: &[u32]) {
+        for entry in run {
+            let is_main = entries.stamp(*entry) & IN_MAIN != 0;
+            self.link(entries, *entry, if is_main { MAIN } else { SMALL });
+        }
+    }
+
+    /// An entry has another handle now, and stands there already.
+    pub(crate) fn moved(&mut self, entries: &mut impl Ordered, from: u32, to: u32) {
+        match entries.list(to) {
+            SMALL => self.small.moved(entries, from, to),
+            MAIN => self.main.moved(entries, from, to),
+            _ => {}
+        }
+    }
+
+    /// An entry costs something else now than `before`.
+    pub(crate) fn resized(&mut self, entries: &impl Ordered, entry: u32, before: u64) {
+        let bytes = match entries.list(entry) {
+            SMALL => &mut self.small_bytes,
+            MAIN => &mut self.main_bytes,
+            _ => return,
+        };
+        *bytes = *bytes + entries.charge(entry) - before;
+    }
+
+    /// Bytes of the names.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.ghost.bytes()
+    }
+
+    fn link(&mut self, entries: &mut impl Ordered, entry: u32, list: u8) {
+        entries.set_list(entry, list);
+        let bytes = entries.charge(entry);
+        if list == SMALL {
+            self.small.insert(entries, entry);
+            self.small_bytes += bytes;
+        } else {
+            self.main.insert(entries, entry);
+            self.main_bytes += bytes;
+            self.main_len += 1;
+        }
+    }
+
+    fn unlink(&mut self, entries: &mut impl Ordered, entry: u32) {
+        let bytes = entries.charge(entry);
+        if entries.list(entry) == SMALL {
+            self.small.remove(entries, entry);
+            self.small_bytes -= bytes;
+        } else {
+            self.main.remove(entries, entry);
+            self.main_bytes -= bytes;
+            self.main_len -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
