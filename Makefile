@@ -9,8 +9,8 @@ run:
 
 # Everything, against real etcd.
 test:
-	@tools/need cc protoc etcd curl redis-server redis-benchmark redis-py
-	@CACHED_REQUIRE_ETCD=1 CACHED_REQUIRE_REDIS=1 tools/test
+	@tools/need cc protoc etcd curl tmux redis-server redis-benchmark redis-py
+	@CACHED_REQUIRE_ETCD=1 CACHED_REQUIRE_REDIS=1 CACHED_REQUIRE_TMUX=1 tools/test
 
 # Whole clusters from seeds, with crashes, cut links and an ailing registry.
 sim:

@@ -48,6 +48,7 @@ const COMMANDS: [&str; 59] = [
     "cachectl groups describe",
     "cachectl groups flush",
     "cachectl bench",
+    "cachectl top",
     "cachectl context",
     "cachectl context list",
     "cachectl context add",
@@ -65,7 +66,6 @@ const COMMANDS: [&str; 59] = [
     "cachectl cheat",
     "cachectl debug",
     "cachectl debug bundle",
-    "cachectl top",
     "cachectl version",
 ];
 

@@ -35,6 +35,7 @@ mod security;
 mod silent_registry;
 mod stops;
 mod tls;
+mod top;
 mod traps;
 mod traps_of_moves;
 mod traps_of_nodes;

@@ -19,5 +19,6 @@ pub mod raw;
 pub mod redis;
 pub mod sim;
 pub mod story;
+pub mod tmux;
 pub mod trace;
 pub mod wait;

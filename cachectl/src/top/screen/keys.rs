@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::{draw_list, split};
-use crate::top::list::{Cell, Choice, List, Row, Tone, number, text};
+use crate::top::list::{Cell, List, Row, Tone, number, text};
 use crate::top::message::{Found, HotKey};
 use crate::top::state::{Screen, State};
 use crate::top::view::ink::{Ink, Piece, cut};
@@ -160,5 +160,5 @@ pub fn draw_hot(state: &State, ink: &mut Ink<'_>, area: Rect) {
         return;
     }
     let inner = ink.panel(area, "Hot keys (1m)", "");
-    table::draw(ink, inner, &list, &Choice::default(), false);
+    table::draw(ink, inner, &list, None, false);
 }

@@ -70,7 +70,7 @@ pub fn draw_list(state: &State, ink: &mut Ink<'_>, area: Rect, title: &str) {
         hints.push(format!("sort {}", choice.sort.to_uppercase()));
     }
     let inner = ink.panel(area, &title, &hints.join("  "));
-    table::draw(ink, inner, &list, choice, state.look.wide);
+    table::draw(ink, inner, &list, Some(choice), state.look.wide);
 }
 
 /// The command that shows what this screen shows.

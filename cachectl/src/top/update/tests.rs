@@ -342,8 +342,9 @@ fn what_is_held_stays_and_what_is_told_is_kept() {
 }
 
 #[test]
-fn differences_are_written_down() {
+fn differences_are_written_down_where_no_journal_tells_them() {
     let mut state = busy();
+    state.links = Default::default();
     let mut shape = five();
     shape.nodes[0].state = NodeState::Down;
     shape.nodes[0].detail = "lease expired".to_owned();

@@ -17,8 +17,9 @@ const WIDEST: u16 = 40;
 /// The last column is as wide as there is room, but not narrower than this.
 const LAST: u16 = 28;
 
-/// Draws it into an area. `wide`: with every column.
-pub fn draw(ink: &mut Ink<'_>, area: Rect, list: &List, choice: &Choice, wide: bool) {
+/// Draws it into an area. `choice`: what is selected and sorted by, where rows can be
+/// chosen; `wide`: with every column.
+pub fn draw(ink: &mut Ink<'_>, area: Rect, list: &List, choice: Option<&Choice>, wide: bool) {
     if area.height == 0 || area.width == 0 {
         return;
     }
@@ -26,22 +27,22 @@ pub fn draw(ink: &mut Ink<'_>, area: Rect, list: &List, choice: &Choice, wide: b
     let mut x = area.x + 2;
     for (index, width) in &columns {
         let column = &list.columns[*index];
-        let sorted = column.title.eq_ignore_ascii_case(&choice.sort);
-        let mark = match (sorted, choice.reverse) {
-            (false, _) => "",
-            (true, false) => "▼",
-            (true, true) => "▲",
+        let sorted = choice.filter(|it| column.title.eq_ignore_ascii_case(&it.sort));
+        let mark = match sorted.map(|it| it.reverse) {
+            None => "",
+            Some(false) => "▼",
+            Some(true) => "▲",
         };
         let title = Cell::text(format!("{}{mark}", column.title)).tone(Tone::Strong);
         cell(ink, area, (x, area.y), *width, column, &title, false);
         x = x.saturating_add(width + GAP);
     }
     let height = usize::from(area.height - 1);
-    let place = list.place(choice);
+    let place = choice.map(|choice| list.place(choice));
     let last_top = list.rows.len().saturating_sub(height);
-    let top = place.saturating_sub(height / 2).min(last_top);
+    let top = place.unwrap_or(0).saturating_sub(height / 2).min(last_top);
     for (row, y) in (top..list.rows.len()).zip(area.y + 1..area.bottom()) {
-        let selected = row == place;
+        let selected = Some(row) == place;
         if selected {
             ink.text(area, area.x, y, "▸", Tone::Accent);
         }
@@ -74,7 +75,10 @@ pub fn draw(ink: &mut Ink<'_>, area: Rect, list: &List, choice: &Choice, wide: b
     if list.rows.is_empty() && area.height > 1 {
         let text = match list.all {
             0 => "nothing yet".to_owned(),
-            all => format!("none of {all} matches {}", choice.filter.text),
+            all => {
+                let filter = choice.map_or("", |choice| &choice.filter.text);
+                format!("none of {all} matches {filter}")
+            }
         };
         ink.text(area, area.x + 2, area.y + 1, &text, Tone::Dim);
     }
