@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::faults;
+use crate::faults::{self, Pauses};
 
 /// A point on the monotonic clock, in microseconds since an arbitrary start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +44,7 @@ pub struct Clock {
     source: Source,
     /// Added to wall-clock readings: lets a test run a member whose clock is off.
     wall_offset_ms: i64,
+    pauses: Pauses,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +64,7 @@ impl Clock {
         Self {
             source: Source::System,
             wall_offset_ms: faults::wall_offset_ms(),
+            pauses: Pauses::default(),
         }
     }
 
@@ -76,6 +78,7 @@ impl Clock {
                 wall_start_ms,
             },
             wall_offset_ms: 0,
+            pauses: Pauses::default(),
         }
     }
 
@@ -83,6 +86,26 @@ impl Clock {
     pub fn with_wall_offset_ms(mut self, offset_ms: i64) -> Self {
         self.wall_offset_ms = offset_ms;
         self
+    }
+
+    /// The same clock for a process that does not get its time: it stands still at every
+    /// [pause point](Clock::pause_point).
+    pub fn with_pauses(mut self, pauses: Pauses) -> Self {
+        self.pauses = pauses;
+        self
+    }
+
+    /// Whether the process stands still at times, on purpose.
+    pub fn pauses(&self) -> bool {
+        self.pauses.any()
+    }
+
+    /// A place where it matters that a scheduler may let any time pass anywhere.
+    pub async fn pause_point(&self) {
+        let pause = self.pauses.next();
+        if !pause.is_zero() {
+            self.sleep(pause).await;
+        }
     }
 
     /// The monotonic clock.

@@ -1,6 +1,13 @@
-//! Known faults that can be planted, and places where a process can be made to crash:
-//! so that tests show that they would find them. Nothing of it is in a build without
-//! the feature `faults`.
+//! Known faults that can be planted, places where a process can be made to crash or to
+//! stand still, and a witness of what it answers: so that tests show that they would find
+//! them. Nothing of it is in a build without the feature `faults`.
+
+#[cfg(feature = "faults")]
+use std::{cell::RefCell, sync::Arc};
+
+use std::time::Duration;
+
+use cached_proto::types::{MemberId, Slot};
 
 /// A fault, named after the rule of docs/protocol.md that it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +24,7 @@ pub enum Fault {
     R5,
     /// An acknowledged keep-alive counts as a proof of life.
     R11,
-    /// The fence is checked before an operation instead of after it.
+    /// The fence is checked when an operation comes, and not when it was carried out.
     R14,
     /// Entries are sent after the changes that came later, stored although something newer
     /// is there, and the sums of both ends are not compared.
@@ -83,3 +90,96 @@ pub fn crash_point(name: &str) {
 #[cfg(not(feature = "faults"))]
 #[inline]
 pub const fn crash_point(_: &str) {}
+
+/// How long a process stands still at each place where that matters. By default not at
+/// all.
+#[cfg(feature = "faults")]
+#[derive(Clone, Default)]
+pub struct Pauses(Option<Arc<dyn Fn() -> Duration + Send + Sync>>);
+
+#[cfg(feature = "faults")]
+impl Pauses {
+    /// Every time as long as `next` says.
+    pub fn new(next: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(next)))
+    }
+
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// How long the next one lasts.
+    pub fn next(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::ZERO, |next| next())
+    }
+}
+
+#[cfg(feature = "faults")]
+impl std::fmt::Debug for Pauses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pauses").field(&self.any()).finish()
+    }
+}
+
+/// None.
+#[cfg(not(feature = "faults"))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pauses;
+
+#[cfg(not(feature = "faults"))]
+impl Pauses {
+    /// None, whatever is said.
+    pub fn new(_: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self
+    }
+
+    /// Whether there are any.
+    #[inline]
+    pub const fn any(self) -> bool {
+        false
+    }
+
+    /// How long the next one lasts.
+    #[inline]
+    pub const fn next(self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Hears which member answered for which slot.
+#[cfg(feature = "faults")]
+type Witness = Box<dyn Fn(&MemberId, Slot)>;
+
+#[cfg(feature = "faults")]
+thread_local! {
+    static WITNESS: RefCell<Option<Witness>> = const { RefCell::new(None) };
+}
+
+/// From now on `witness` hears of every answer that this thread gives as the sure owner
+/// of a slot.
+#[cfg(feature = "faults")]
+pub fn watch_answers(witness: impl Fn(&MemberId, Slot) + 'static) {
+    WITNESS.with(|known| *known.borrow_mut() = Some(Box::new(witness)));
+}
+
+/// A member answers, sure that it owned the slot when it carried out what it was asked.
+#[cfg(feature = "faults")]
+pub fn answered(slot: Slot, member: impl FnOnce() -> Option<MemberId>) {
+    WITNESS.with(|known| {
+        if let Some(witness) = &*known.borrow()
+            && let Some(member) = member()
+        {
+            witness(&member, slot);
+        }
+    });
+}
+
+/// It never hears anything.
+#[cfg(not(feature = "faults"))]
+pub fn watch_answers(_: impl Fn(&MemberId, Slot) + 'static) {}
+
+/// Nobody hears it.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub fn answered(_: Slot, _: impl FnOnce() -> Option<MemberId>) {}

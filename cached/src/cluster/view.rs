@@ -147,6 +147,12 @@ impl ClusterView {
         self.me == Some(self.owners[slot.index()].member)
     }
 
+    /// Who this process is; `None` for gateways and before registration.
+    pub fn my_id(&self) -> Option<&MemberId> {
+        let member = self.members.get(usize::from(self.me?))?;
+        Some(&member.id)
+    }
+
     /// What to tell a caller that asked the wrong node.
     pub fn hint(&self, slot: Slot) -> Option<OwnerHint> {
         let (member, epoch) = self.owner(slot)?;

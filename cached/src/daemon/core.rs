@@ -21,6 +21,7 @@ use crate::frontend::metrics::requests::Requests;
 use crate::frontend::rest::App;
 use crate::frontend::server::{Listener, ServerConfig, ServerParts, serve};
 use crate::frontend::{FrontendParts, Limits, grpc, rest};
+use crate::getter::Origin;
 use crate::hotkeys::HotKeys;
 use crate::journal::{Journal, Note, Severity, Watched, watch};
 use crate::operator::{Operator, OperatorParts};
@@ -118,8 +119,12 @@ impl Core {
         }
     }
 
-    /// Who carries out commands; with the getter, if there is one.
-    pub(super) fn router(&self) -> Result<Arc<Router>, StartupError> {
+    /// Who carries out commands; with the getter, if there is one, which loads from `origin`
+    /// or from where the settings say.
+    pub(super) fn router(
+        &self,
+        origin: Option<Arc<dyn Origin>>,
+    ) -> Result<Arc<Router>, StartupError> {
         let Self {
             config,
             store,
@@ -132,7 +137,7 @@ impl Core {
             view: self.view.clone(),
             store: store.clone(),
             peers: self.peers.clone(),
-            getter: settings::getter_of(config, store, clock, tasks, counters)?,
+            getter: settings::getter_of(config, origin, store, (clock, tasks, counters))?,
             breakers: self.breakers.clone(),
             clock: clock.clone(),
             counters: counters.clone(),

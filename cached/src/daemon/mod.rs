@@ -24,6 +24,7 @@ use crate::cluster::view::ViewCell;
 use crate::cluster::{Cluster, StartError};
 use crate::config::{Config, ConfigError, RegistrySettings};
 use crate::frontend::server::Listener;
+use crate::getter::Origin;
 use crate::registry::{self, EmbeddedRegistry, Registry, RegistryError};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -88,6 +89,8 @@ pub struct Network<L> {
     pub dialer: Option<Dialer>,
     /// Where the cluster meets.
     pub registry: Registry,
+    /// Where misses are loaded from, if the settings want it; `None`: where they say.
+    pub origin: Option<Arc<dyn Origin>>,
 }
 
 impl<L> std::fmt::Debug for Network<L> {
@@ -183,6 +186,7 @@ impl Daemon {
             listener,
             address,
             dialer: None,
+            origin: None,
             registry: registry_of(&config, &clock, embedded, tasks).await?,
         };
         let network = (network, resp);
@@ -207,11 +211,12 @@ impl Daemon {
             address,
             dialer,
             registry,
+            origin,
         } = network;
         let described = describe(&registry);
 
         let core = Core::new(config, Arc::new(guard), dialer, clock, tasks.clone());
-        let router = core.router()?;
+        let router = core.router(origin)?;
         let resp_addresses = resp.addresses();
         let member = settings::member_record(&core.config, address, resp_addresses, &core.clock)?;
         let name = member.as_ref().map(|member| member.id.name.clone());

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::cluster::ClusterConfig;
 use crate::config::{Config, ConfigError, Role};
 use crate::counters::Counters;
-use crate::getter::{self, Getter, GetterConfig, GetterParts};
+use crate::getter::{self, Getter, GetterConfig, GetterParts, Origin};
 use crate::router::RouterLimits;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -53,10 +53,9 @@ pub(super) fn router_limits(config: &Config) -> RouterLimits {
 
 pub(super) fn getter_of(
     config: &Config,
+    origin: Option<Arc<dyn Origin>>,
     store: &Arc<Store>,
-    clock: &Clock,
-    tasks: &Tasks,
-    counters: &Arc<Counters>,
+    (clock, tasks, counters): (&Clock, &Tasks, &Arc<Counters>),
 ) -> Result<Option<Arc<Getter>>, StartupError> {
     let Some(settings) = &config.getter else {
         return Ok(None);
@@ -65,8 +64,11 @@ pub(super) fn getter_of(
     let wrong = |flag: &str, invalid: &dyn std::fmt::Display| {
         StartupError::Config(ConfigError::new(flag, invalid.to_string()))
     };
-    let origin = getter::origin(settings.origin.as_deref(), value_bytes_max)
-        .map_err(|invalid| wrong("--origin", &invalid))?;
+    let origin = match origin {
+        Some(origin) => origin,
+        None => getter::origin(settings.origin.as_deref(), value_bytes_max)
+            .map_err(|invalid| wrong("--origin", &invalid))?,
+    };
     let described = origin.describe();
     tracing::info!(origin = described, group = %config.group, "misses are loaded");
     let negative_ms = settings.negative_ttl.as_millis() as u64;

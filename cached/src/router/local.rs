@@ -108,10 +108,12 @@ impl Router {
         let (loadable, wall) = (question.loadable, question.wall);
         // Never asks a breaker: nothing that this function carries out is sent.
         match decide(&question, &mut |_| Admission::Allowed) {
-            Decision::Local => match self.at_store(slot, group_id, operation, loadable, wall) {
-                AtStore::Settled(outcome) => Some(outcome),
-                AtStore::Missed | AtStore::Blocked(_) => None,
-            },
+            Decision::Local => {
+                match self.at_store(slot, group_id, operation, loadable, (wall, now)) {
+                    AtStore::Settled(outcome) => Some(outcome),
+                    AtStore::Missed | AtStore::Blocked(_) => None,
+                }
+            }
             Decision::Refuse(failure) | Decision::Listed(failure) => Some(Err(failure)),
             Decision::Forward { .. }
             | Decision::AwaitReturn(_)
@@ -204,18 +206,17 @@ impl Router {
                 .is_some_and(|getter| getter.covers(group))
     }
 
-    /// Carries out an operation at the store; `now` decides what has expired.
+    /// Carries out an operation at the store; `now` decides what has expired. It was
+    /// `asked` for then, which matters to a planted fault alone.
     pub(super) fn at_store(
         &self,
         slot: Slot,
         group: GroupId,
         operation: &Operation,
         loadable: bool,
-        now: WallMs,
+        (now, asked): (WallMs, Moment),
     ) -> AtStore {
         let store = &self.parts.store;
-        // Too early on purpose: whoever looks only here serves what is not his any more.
-        let early = faults::planted(Fault::R14).then(|| self.serving_now());
         let executed = match operation {
             Operation::Get {
                 key, metadata_only, ..
@@ -241,7 +242,12 @@ impl Router {
                     Executed::KnownAbsent => Reply::Get(None),
                 };
                 self.count_heat(group, operation, &reply);
-                let serving = early.unwrap_or_else(|| self.serving_now());
+                // Too early on purpose: whoever looks only there serves what is not his
+                // any more.
+                let early = faults::planted(Fault::R14);
+                let checked = early.then(|| self.parts.view.fence().check(asked));
+                let serving = checked.unwrap_or_else(|| self.serving_now());
+                self.bear_witness(slot, serving);
                 AtStore::Settled(answer(reply, operation.is_read(), serving))
             }
             Err(refused @ (Refused::Sealed(_) | Refused::Congested(_))) => {
@@ -281,10 +287,17 @@ impl Router {
     }
 
     /// Answers with a reply if this node still serves. Checked after the operation
-    /// and before the answer, by a time read now and not before: then the operation took effect while the node owned
-    /// the slot, however long the process was paused in between (R14).
+    /// and before the answer, by a time read now and not before: then the operation took effect
+    /// while the node owned the slot, however long the process was paused in between (R14).
     pub(super) fn vouch(&self, reply: Reply, read: bool) -> Outcome {
         answer(reply, read, self.serving_now())
+    }
+
+    /// Tests hear who says that a slot is its own.
+    fn bear_witness(&self, slot: Slot, serving: Serving) {
+        if serving == Serving::Yes {
+            faults::answered(slot, || self.parts.view.load().my_id().cloned());
+        }
     }
 
     pub(super) fn serving_now(&self) -> Serving {

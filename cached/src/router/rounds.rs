@@ -21,6 +21,7 @@ use super::{Router, chunks, groups};
 use crate::blacklist::Admission;
 use crate::clock::Moment;
 use crate::cluster::view::ClusterView;
+use crate::faults::{Fault, planted};
 use crate::peers::Peer;
 use crate::store::GroupId;
 
@@ -69,6 +70,7 @@ impl Router {
         };
         let mut journeys: Vec<Journey> = work.into_iter().map(set_out).collect();
         line_up(&mut journeys);
+        self.parts.clock.pause_point().await;
         self.go_rounds(trip, group, &mut journeys).await;
         journeys.into_iter().map(Journey::into_outcome).collect()
     }
@@ -260,16 +262,20 @@ impl Router {
         }
         let loadable = self.may_load(&trip.group, &journey.operation);
         let now = self.parts.clock.now();
+        let asked = match planted(Fault::R14) {
+            true => trip.started,
+            false => now,
+        };
         let question = Question {
             hint: journey.hint.as_ref(),
             refreshed: journey.refreshed,
             loadable: loadable && !trip.for_peer,
-            ..self.question(view, journey.slot, journey.route, now)
+            ..self.question(view, journey.slot, journey.route, asked)
         };
         match decide(&question, admit) {
             Decision::Local => {
-                let wall = question.wall;
-                match self.at_store(journey.slot, group, &journey.operation, loadable, wall) {
+                let times = (question.wall, asked);
+                match self.at_store(journey.slot, group, &journey.operation, loadable, times) {
                     AtStore::Settled(outcome) => Step::Settled(outcome),
                     AtStore::Missed => Step::Load,
                     AtStore::Blocked(blocked) => Step::Blocked(blocked),

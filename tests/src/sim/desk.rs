@@ -1,26 +1,21 @@
 //! A host beside the cluster, with a clear line to the registry: it watches what the
 //! cluster agrees on, and does what operators and bad luck do.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cached::registry::{Change, Range, Record, Registry, RegistryError};
+use cached::registry::{Change, Range, Registry, RegistryError};
 use cached_client::Admin;
 use cached_client::admin::{ApplyOptions, Control, PlanAsk};
-use cached_proto::operations::OperationRecord;
-use cached_proto::records::{MemberRecord, MemberState, PlanRecord};
+use cached_proto::records::GroupRecord;
 use cached_proto::registry_keys::{RegistryKey, RegistryKeys};
-use cached_proto::table::{Page, PageIndex, Row};
-use cached_proto::types::{Incarnation, MemberId, NodeName, SLOTS};
+use cached_proto::types::{GroupName, NodeName, SLOTS};
 use tokio::sync::Notify;
 
+use super::agreed::{Agreed, wanted};
 use super::net;
-use super::scene::{Scene, now};
-use crate::history::Loss;
-
-/// How long after a change the desk may hear of it.
-const HEARSAY: u64 = 300_000;
+use super::scene::Scene;
 
 /// Who changes the cluster.
 const OPERATOR: &str = "operator@desk";
@@ -37,15 +32,8 @@ pub enum Errand {
     Change(PlanAsk, u64),
     /// Do this to the operation that is open, as an operator does.
     Control(Control),
-}
-
-/// What the cluster agrees on, as the registry tells it.
-#[derive(Debug, Default)]
-struct Agreed {
-    members: BTreeMap<NodeName, (MemberRecord, i64)>,
-    plan: Option<PlanRecord>,
-    pages: BTreeMap<usize, (Page, i64)>,
-    operations: BTreeMap<String, OperationRecord>,
+    /// Create a group.
+    Group(GroupRecord),
 }
 
 /// The desk. Clones are the same one.
@@ -115,6 +103,28 @@ impl Desk {
         let agreed = self.0.agreed.lock().unwrap();
         let mut rows = agreed.pages.values().flat_map(|(page, _)| &page.rows);
         rows.any(|row| row.owner.name == *name)
+    }
+
+    /// Who has slots that the plan gives to whom.
+    pub fn moving(&self) -> BTreeSet<(NodeName, NodeName)> {
+        let agreed = self.0.agreed.lock().unwrap();
+        let Some(plan) = &agreed.plan else {
+            return BTreeSet::new();
+        };
+        let wanted = wanted(plan);
+        let pair = |slot: u16| {
+            let (row, wanted) = (agreed.row(slot)?, wanted[usize::from(slot)]?);
+            let moves = row.owner != *wanted && agreed.lives(&row.owner);
+            moves.then(|| (row.owner.name.clone(), wanted.name.clone()))
+        };
+        let pairs = (0..SLOTS).filter_map(pair);
+        pairs.filter(|(from, to)| from != to).collect()
+    }
+
+    /// Whether there is a group of each of these names.
+    pub fn has_groups(&self, names: &[GroupName]) -> bool {
+        let agreed = self.0.agreed.lock().unwrap();
+        names.iter().all(|name| agreed.groups.contains(name))
     }
 
     /// Whether an operation is open.
@@ -191,27 +201,44 @@ impl Desk {
             };
             tracing::info!(?errand, "errand");
             scene.trace(format!("{errand:?}"));
-            match errand {
-                Errand::Change(ask, rate) => {
-                    let outcome = operate(&scene, &ask, rate).await;
-                    tracing::info!(?outcome, "operated");
-                }
-                Errand::Control(control) => {
-                    let outcome = self.control(&scene, control).await;
-                    tracing::info!(?outcome, "controlled");
-                }
-                Errand::EndLease(name) => {
-                    let lease = {
-                        let agreed = self.0.agreed.lock().unwrap();
-                        agreed.members.get(&name).map(|(_, lease)| *lease)
-                    };
-                    if let Some(lease) = lease {
-                        let _ = registry.revoke(lease).await;
-                    }
+            tokio::spawn(
+                self.clone()
+                    .carry_out(scene.clone(), registry.clone(), errand),
+            );
+        }
+    }
+
+    /// Errands do not wait for each other: operators are many, and bad luck asks nobody.
+    async fn carry_out(self, scene: Arc<Scene>, registry: Registry, errand: Errand) {
+        match errand {
+            Errand::Change(ask, rate) => {
+                let outcome = operate(&scene, &ask, rate).await;
+                tracing::info!(?outcome, "operated");
+            }
+            Errand::Control(control) => {
+                let outcome = self.control(&scene, control).await;
+                tracing::info!(?outcome, "controlled");
+            }
+            Errand::Group(group) => {
+                let outcome = create(&scene, group).await;
+                tracing::info!(?outcome, "created a group");
+            }
+            Errand::EndLease(name) => {
+                let lease = {
+                    let agreed = self.0.agreed.lock().unwrap();
+                    agreed.members.get(&name).map(|(_, lease)| *lease)
+                };
+                if let Some(lease) = lease {
+                    let _ = registry.revoke(lease).await;
                 }
             }
         }
     }
+}
+
+async fn create(scene: &Scene, group: GroupRecord) -> Result<(), String> {
+    let created = admin(scene)?.group_create(group, OPERATOR).await;
+    created.map_err(text).map(|_| ())
 }
 
 /// Asks one node after the other until one takes the change; why the last did not.
@@ -241,109 +268,5 @@ fn text(error: cached_client::Error) -> String {
 impl Default for Desk {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Who should own each slot.
-fn wanted(plan: &PlanRecord) -> Vec<Option<&MemberId>> {
-    let mut wanted = vec![None; usize::from(SLOTS)];
-    for run in &plan.runs {
-        let owner = plan
-            .members
-            .get(usize::from(run.2))
-            .map(|member| &member.id);
-        for slot in run.0..=run.1 {
-            wanted[usize::from(slot)] = owner;
-        }
-    }
-    wanted
-}
-
-impl Agreed {
-    fn row(&self, slot: u16) -> Option<&Row> {
-        let index = PageIndex::of(cached_proto::types::Slot::new(slot).ok()?).index();
-        let (page, _) = self.pages.get(&index)?;
-        page.rows.get(usize::from(slot) % page.rows.len())
-    }
-
-    fn lives(&self, id: &MemberId) -> bool {
-        let member = self.members.get(&id.name);
-        member
-            .is_some_and(|(record, _)| record.id.inc == id.inc && record.state != MemberState::Gone)
-    }
-
-    fn put(&mut self, scene: &Scene, key: Option<RegistryKey>, record: &Record) {
-        match key {
-            Some(RegistryKey::Member(name)) => {
-                if let Ok(member) = serde_json::from_slice::<MemberRecord>(&record.value) {
-                    tracing::info!(%name, state = %member.state, inc = %member.id.inc, "member");
-                    self.members.insert(name, (member, record.lease));
-                }
-            }
-            Some(RegistryKey::Plan) => match serde_json::from_slice(&record.value) {
-                Ok(plan) => {
-                    let plan: PlanRecord = plan;
-                    tracing::info!(layout = plan.layout, reason = plan.reason, "plan");
-                    self.plan = Some(plan);
-                }
-                Err(error) => scene.problem(format!("the plan cannot be read: {error}")),
-            },
-            Some(RegistryKey::Page(index)) => match serde_json::from_slice(&record.value) {
-                Ok(page) => self.put_page(scene, index, page, record.mod_revision),
-                Err(error) => scene.problem(format!("page {index} cannot be read: {error}")),
-            },
-            Some(RegistryKey::Operation(id)) => match serde_json::from_slice(&record.value) {
-                Ok(operation) => {
-                    let operation: OperationRecord = operation;
-                    tracing::info!(id, state = ?operation.state, kind = ?operation.kind, nodes = ?operation.nodes, reason = operation.reason, "operation");
-                    self.operations.insert(id, operation);
-                }
-                Err(error) => scene.problem(format!("operation {id} cannot be read: {error}")),
-            },
-            _ => {}
-        }
-    }
-
-    /// The operation that is open.
-    fn operation(&self) -> Option<String> {
-        let mut open = self
-            .operations
-            .values()
-            .filter(|operation| operation.state.is_open());
-        open.next().map(|operation| operation.id.clone())
-    }
-
-    fn put_page(&mut self, scene: &Scene, index: PageIndex, page: Page, revision: i64) {
-        let known = self.pages.get(&index.index());
-        if known.is_some_and(|(_, seen)| *seen >= revision) {
-            return;
-        }
-        let mut lost: BTreeSet<u16> = BTreeSet::new();
-        let mut from: BTreeSet<(NodeName, Incarnation)> = BTreeSet::new();
-        for (slot, row) in index.slots().zip(&page.rows) {
-            let Some((known, _)) = known else { break };
-            let before = &known.rows[usize::from(slot.number()) % known.rows.len()];
-            let changes = row.owner != before.owner;
-            if row.epoch < before.epoch || (changes && row.epoch == before.epoch) {
-                scene.problem(format!(
-                    "I2: the epoch of slot {slot} goes from {:?} to {:?}",
-                    before, row
-                ));
-            }
-            if changes && !self.lives(&before.owner) {
-                lost.insert(slot.number());
-                from.insert((before.owner.name.clone(), before.owner.inc));
-            }
-        }
-        if !lost.is_empty() {
-            let now = now();
-            scene.lose(Loss {
-                slots: Some(lost),
-                from: now.saturating_sub(HEARSAY),
-                to: now,
-                reason: format!("taken over from {from:?}"),
-            });
-        }
-        self.pages.insert(index.index(), (page, revision));
     }
 }

@@ -8,6 +8,7 @@ use cached::config::layers::merge;
 use cached::config::raw::RawConfig;
 use cached::config::{Config, Role};
 use cached::daemon::{Daemon, Network};
+use cached::faults::Pauses;
 use cached::registry::EmbeddedRegistry;
 use cached::tasks::Tasks;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -18,7 +19,8 @@ use turmoil::net::TcpStream;
 
 use super::meddler::Meddler;
 use super::net;
-use super::scene::{EPOCH_MS, Life, NodeSlot, Scene, now};
+use super::origin::Simulated;
+use super::scene::{EPOCH_MS, LOADED_GROUP, Life, NodeSlot, PLAIN_GROUP, Scene, now};
 
 /// A supervisor starts a process again after so long.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -75,9 +77,11 @@ pub async fn node(scene: Arc<Scene>, slot: Arc<NodeSlot>) -> turmoil::Result {
             address,
             dialer: Some(net::dialer()),
             registry: net::registry(),
+            origin: Some(Arc::new(Simulated(scene.clone()))),
         };
         let config = config_of(&scene, &slot);
-        match Daemon::start_on(config, network, clock(slot.skew_ms)).await {
+        let clock = clock_of(&scene, &slot);
+        match Daemon::start_on(config, network, clock).await {
             Ok(daemon) => break daemon,
             Err(error) => {
                 tracing::info!(node = %slot.name, %error, "did not start");
@@ -108,8 +112,19 @@ pub async fn node(scene: Arc<Scene>, slot: Arc<NodeSlot>) -> turmoil::Result {
     Ok(())
 }
 
+/// The time of a node.
+fn clock_of(scene: &Scene, slot: &Arc<NodeSlot>) -> Clock {
+    let clock = clock(slot.skew_ms);
+    if !scene.setting.profile.pauses {
+        return clock;
+    }
+    let slot = slot.clone();
+    clock.with_pauses(Pauses::new(move || slot.next_pause()))
+}
+
 fn config_of(scene: &Scene, slot: &NodeSlot) -> Config {
     let setting = &scene.setting;
+    let loads = setting.profile.loads;
     let raw = RawConfig {
         name: Some(slot.name.to_string()),
         port: Some(net::NODE_PORT),
@@ -121,6 +136,9 @@ fn config_of(scene: &Scene, slot: &NodeSlot) -> Config {
         etcd: Some(vec!["registry:2379".into()]),
         mode: Some(setting.mode.to_string()),
         retries: Some(setting.retries),
+        heartbeat: Some(format!("{}s", setting.heartbeat.as_secs())),
+        groupname: Some(if loads { LOADED_GROUP } else { PLAIN_GROUP }.into()),
+        enable_getter: Some(loads),
         join_delay: Some(format!("{}ms", setting.join_delay.as_millis())),
         // Ten slow messages: a registry that is well passes for quick.
         seal_budget: Some(format!("{}ms", 10 * setting.latency.as_millis())),

@@ -18,6 +18,10 @@ use tower::{Service, ServiceExt};
 
 use super::liar;
 
+/// How much later than half a second a late call may be done: it may be long after who
+/// made it has given it up, and looked.
+const LATE_MAX: Duration = Duration::from_secs(9);
+
 /// What is wrong with the registry as one node sees it. Chances are 0..1.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
@@ -94,7 +98,7 @@ impl Switch {
         } else if self.happens(faults.lose_answer) {
             Fate::LoseAnswer
         } else if self.happens(faults.late) {
-            Fate::Late(Duration::from_millis(500) + self.delay(Duration::from_secs(6)))
+            Fate::Late(Duration::from_millis(500) + self.delay(LATE_MAX))
         } else {
             Fate::Pass
         }

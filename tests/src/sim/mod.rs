@@ -3,29 +3,40 @@
 //! embedded one behind the real etcd client.
 //!
 //! One seed is one process, because the process's chance is fixed once. Reading order:
-//! `scene` (what hosts share), `hosts` (registry and nodes), `worker` (clients), `desk`
-//! (what the cluster agrees on), `director` (what goes wrong, and when), `meddler`
-//! (what is wrong with the registry), `verdict` (what must be true in the end).
+//! `profile` (which kinds of trouble a seed has), `scene` (what hosts share), `hosts`
+//! (registry and nodes), `worker` (clients) with `keys` and `origin`, `desk` (operators,
+//! and what the cluster agrees on: `agreed`), `director` (when something goes wrong),
+//! `troubles` (what), `meddler` (what is wrong with the registry), `witness` and `verdict`
+//! (what must be true).
 
+mod agreed;
 pub mod chance;
 mod desk;
 mod director;
 mod hosts;
+mod keys;
 mod liar;
 mod meddler;
 mod net;
+mod origin;
 pub mod panics;
+mod profile;
 mod scene;
+mod troubles;
 mod verdict;
+mod witness;
 mod worker;
 
 use std::time::{Duration, Instant, SystemTime};
 
+use cached::faults::watch_answers;
 use cached_proto::records::Mode;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use director::Director;
+use keys::Keys;
+use profile::Profile;
 use scene::{EPOCH_MS, Scene, Setting};
 
 /// How much is simulated.
@@ -62,7 +73,12 @@ impl Setting {
     /// Draws one.
     fn draw(seed: u64, size: Size) -> Self {
         let mut chance = StdRng::seed_from_u64(seed);
+        let profile = Profile::draw(&mut chance);
         Self {
+            profile,
+            heartbeat: Duration::from_secs(chance.random_range(2..=10)),
+            names: Keys::draw(&mut chance, profile.moves),
+            long: if profile.moves { 8_000 } else { 2_000 },
             seed,
             nodes: chance.random_range(3..=5),
             clients: chance.random_range(4..=8),
@@ -100,6 +116,8 @@ fn simulate(seed: u64, size: Size) -> Report {
     let began = Instant::now();
     chance::fix(seed);
     let scene = Scene::new(Setting::draw(seed, size));
+    let witness = scene.clone();
+    watch_answers(move |member, slot| witness.witness.answered(member, slot));
     let mut sim = turmoil::Builder::new()
         .rng_seed(seed)
         .epoch(SystemTime::UNIX_EPOCH + Duration::from_millis(EPOCH_MS))
@@ -118,6 +136,7 @@ fn simulate(seed: u64, size: Size) -> Report {
     drop(sim);
     let ops = scene.history.ops();
     let mut problems = scene.problems();
+    problems.extend(scene.witness.problems());
     problems.extend(panics::seen());
     problems.extend(verdict::on_history(&scene, &ops));
     let answered = ops.iter().filter(|op| op.over() < u64::MAX).count();

@@ -9,9 +9,15 @@ use std::time::Duration;
 use cached::cluster::view::ViewCell;
 use cached_proto::records::Mode;
 use cached_proto::types::{ClusterName, NodeName};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::sync::Notify;
 
+use super::keys::Keys;
 use super::meddler::Switch;
+use super::origin::Table;
+use super::profile::Profile;
+use super::witness::Witness;
 use crate::history::{History, Loss, Micros};
 
 /// The wall clock at the beginning of every simulation, Unix milliseconds.
@@ -41,9 +47,24 @@ pub struct Setting {
     pub duration: Duration,
     /// Between two operations of one client, on average.
     pub pause: Duration,
-    /// Keys.
+    /// Plain keys.
     pub keys: u32,
+    /// Their names, and those of the others.
+    pub names: Keys,
+    /// Longest value, in bytes.
+    pub long: usize,
+    /// Between two heartbeats of a node.
+    pub heartbeat: Duration,
+    /// What kinds of trouble there are.
+    pub profile: Profile,
 }
+
+/// The group of plain keys.
+pub const PLAIN_GROUP: &str = "default-group";
+/// The group that is too small.
+pub const SMALL_GROUP: &str = "small";
+/// The group that is loaded from the origin.
+pub const LOADED_GROUP: &str = "loaded";
 
 /// How a node is.
 #[derive(Clone, Debug, Default)]
@@ -69,9 +90,28 @@ pub struct NodeSlot {
     /// Told when it shall end in order.
     pub leave: Notify,
     life: Mutex<Life>,
+    pauses: Mutex<(f64, StdRng)>,
 }
 
+/// How long a process stands still, at most and at least, in milliseconds: also longer
+/// than it may be sure of itself without looking, as far as clients wait for it.
+const PAUSES_MS: std::ops::Range<u64> = 20..2_900;
+
 impl NodeSlot {
+    /// From now on this is the chance that its process stands still at a place where it may.
+    pub fn set_pauses(&self, chance: f64) {
+        self.pauses.lock().unwrap().0 = chance;
+    }
+
+    /// How long it stands still now.
+    pub fn next_pause(&self) -> Duration {
+        let (chance, rng) = &mut *self.pauses.lock().unwrap();
+        if *chance > 0.0 && rng.random_bool(*chance) {
+            return Duration::from_millis(rng.random_range(PAUSES_MS));
+        }
+        Duration::ZERO
+    }
+
     /// How it is.
     pub fn life(&self) -> Life {
         self.life.lock().unwrap().clone()
@@ -90,6 +130,10 @@ pub struct Scene {
     pub setting: Setting,
     /// What clients did.
     pub history: History,
+    /// Where values are loaded from.
+    pub origin: Table,
+    /// Who answered for which slot.
+    pub witness: Witness,
     nodes: Mutex<BTreeMap<NodeName, Arc<NodeSlot>>>,
     switches: Mutex<BTreeMap<IpAddr, Arc<Switch>>>,
     losses: Mutex<Vec<Loss>>,
@@ -103,6 +147,8 @@ impl Scene {
     /// Nothing has happened yet.
     pub fn new(setting: Setting) -> Arc<Self> {
         Arc::new(Self {
+            origin: Table::new(setting.seed),
+            witness: Witness::default(),
             setting,
             history: History::new(),
             nodes: Mutex::default(),
@@ -122,12 +168,14 @@ impl Scene {
     /// Adds a node, or answers the one of this name.
     pub fn node(&self, name: &NodeName, skew_ms: i64) -> Arc<NodeSlot> {
         let mut nodes = self.nodes.lock().unwrap();
+        let seed = self.setting.seed ^ hash_of(name);
         let slot = nodes.entry(name.clone()).or_insert_with(|| {
             Arc::new(NodeSlot {
                 name: name.clone(),
                 skew_ms,
                 leave: Notify::new(),
                 life: Mutex::default(),
+                pauses: Mutex::new((0.0, StdRng::seed_from_u64(seed))),
             })
         });
         slot.clone()

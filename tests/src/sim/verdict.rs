@@ -7,8 +7,9 @@ use std::time::Duration;
 use cached_client::operation::{Operation, Reply};
 use cached_client::types::Key;
 
-use super::scene::{Scene, now};
-use super::worker::{self, key_name};
+use super::keys::Kind;
+use super::scene::{PLAIN_GROUP, Scene, now};
+use super::worker;
 use crate::history::strict::{Verdict, check_key};
 use crate::history::{Answer, Ask, Op, check};
 
@@ -60,8 +61,9 @@ pub fn on_history(scene: &Scene, ops: &[Op]) -> Vec<String> {
 /// Reads every key, and one key of every hundredth slot or so, as a new client: all must
 /// be answered (I17).
 pub async fn look(scene: Arc<Scene>, done: Arc<std::sync::atomic::AtomicBool>) -> turmoil::Result {
-    let client = worker::connect(&scene).await;
-    let mut names: Vec<String> = (0..scene.setting.keys).map(key_name).collect();
+    let client = worker::connect(&scene, PLAIN_GROUP).await;
+    let name = |number| scene.setting.names.name(Kind::Plain, number);
+    let mut names: Vec<String> = (0..scene.setting.keys).map(name).collect();
     names.extend((0..BATCH).map(|number| format!("probe {number}")));
     for names in names.chunks(BATCH) {
         let mut left: Vec<&String> = names.iter().collect();

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cached_client::operation::{Condition, Operation, Reply};
-use cached_client::types::{Key, Ttl, Version};
+use cached_client::types::{GroupName, Key, Ttl, Version};
 use cached_client::{Applied, Client, Error, Options};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::keys::{Kind, has_ttl};
 use super::net;
-use super::scene::{Scene, now};
+use super::scene::{LOADED_GROUP, PLAIN_GROUP, SMALL_GROUP, Scene, now};
 use crate::history::{Answer, Ask};
 
 /// Bound of one call.
@@ -24,8 +25,9 @@ const SLACK: Duration = Duration::from_millis(50);
 const SKEW_MAX_MS: u64 = 1_000;
 
 /// How clients behave.
-pub fn options(scene: &Scene) -> Options {
+fn options(scene: &Scene, group: &str) -> Options {
     let mut options = Options::nodes(scene.addresses())
+        .group(GroupName::new(group).unwrap())
         .timeout(TIMEOUT)
         .retries(scene.setting.retries);
     options.connect = net::connect_options();
@@ -33,9 +35,9 @@ pub fn options(scene: &Scene) -> Options {
 }
 
 /// Finds the cluster, however long that takes.
-pub async fn connect(scene: &Scene) -> Client {
+pub async fn connect(scene: &Scene, group: &str) -> Client {
     loop {
-        match Client::connect(options(scene)).await {
+        match Client::connect(options(scene, group)).await {
             Ok(client) => return client,
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
@@ -45,6 +47,10 @@ pub async fn connect(scene: &Scene) -> Client {
 struct Worker {
     scene: Arc<Scene>,
     client: Client,
+    /// For the group that is too small, if there is one.
+    small: Option<Client>,
+    /// For the group that is loaded, if there is one.
+    loaded: Option<Client>,
     number: u32,
     chance: StdRng,
     /// Of the last write, to number the next; values are this times a thousand plus
@@ -57,10 +63,21 @@ struct Worker {
 /// Works until the scene says that it is enough.
 pub async fn work(scene: Arc<Scene>, number: u32) -> turmoil::Result {
     let chance = StdRng::seed_from_u64(scene.setting.seed.wrapping_add(u64::from(number) << 32));
-    let client = connect(&scene).await;
+    let profile = scene.setting.profile;
+    let client = connect(&scene, PLAIN_GROUP).await;
+    let small = match profile.evictions {
+        true => Some(connect(&scene, SMALL_GROUP).await),
+        false => None,
+    };
+    let loaded = match profile.loads {
+        true => Some(connect(&scene, LOADED_GROUP).await),
+        false => None,
+    };
     let mut worker = Worker {
         scene,
         client,
+        small,
+        loaded,
         number,
         chance,
         writes: 0,
@@ -75,19 +92,38 @@ pub async fn work(scene: Arc<Scene>, number: u32) -> turmoil::Result {
     Ok(())
 }
 
-/// Slots that all keys lie in: few, so that much happens in each while it moves.
-const SLOTS_USED: u32 = 24;
+/// Keys of the group that is too small: several times as much as it has room for.
+const EVICTED_KEYS: u32 = 96;
+/// Keys that are loaded.
+const LOADED_KEYS: u32 = 24;
 
-/// The name of a key: every fifth is used with times to live. What stands in braces
-/// chooses the slot.
-pub fn key_name(number: u32) -> String {
-    let kind = if number % 5 == 4 { "t" } else { "k" };
-    let slot = number % SLOTS_USED;
-    format!("{kind}{number}{{{slot}}}")
+/// One operation to be done.
+struct Task {
+    client: Client,
+    name: String,
+    ask: Ask,
+    /// Time to live in milliseconds.
+    ttl: Option<u64>,
+    /// Its entry may vanish as soon as it is written.
+    may_vanish: bool,
 }
 
 impl Worker {
     async fn step(&mut self) {
+        if let Some(client) = self.small.clone()
+            && self.chance.random_bool(0.35)
+        {
+            return self.use_small(client).await;
+        }
+        if let Some(client) = self.loaded.clone()
+            && self.chance.random_bool(0.35)
+        {
+            return self.use_loaded(&client).await;
+        }
+        self.use_plain().await;
+    }
+
+    async fn use_plain(&mut self) {
         let mut number = self.chance.random_range(0..self.scene.setting.keys);
         let kind = self.chance.random_range(0..100);
         let ask = match kind {
@@ -107,13 +143,76 @@ impl Worker {
                 return self.touch(number, ttl).await;
             }
         };
-        let ttl = self.ttl(number);
-        self.carry_out(number, ask, ttl).await;
+        let task = Task {
+            client: self.client.clone(),
+            name: self.scene.setting.names.name(Kind::Plain, number),
+            ask,
+            ttl: self.ttl(number),
+            may_vanish: false,
+        };
+        let answer = self.carry_out(task).await;
+        if let Answer::Hit(_, version) | Answer::Stored(version) = answer {
+            self.seen = Some((number, version));
+        }
+    }
+
+    async fn use_small(&mut self, client: Client) {
+        let number = self.chance.random_range(0..EVICTED_KEYS);
+        let ask = match self.chance.random_range(0..100) {
+            0..40 => Ask::Get,
+            40..90 => Ask::Set(self.value()),
+            _ => Ask::Delete,
+        };
+        let task = Task {
+            client,
+            name: self.scene.setting.names.name(Kind::Evicted, number),
+            ask,
+            ttl: None,
+            may_vanish: true,
+        };
+        self.carry_out(task).await;
+    }
+
+    /// Reads a loaded key, or changes it at the origin and removes it from the cache.
+    async fn use_loaded(&mut self, client: &Client) {
+        let number = self.chance.random_range(0..LOADED_KEYS);
+        let name = self.scene.setting.names.name(Kind::Loaded, number);
+        let key = Key::new(name.clone()).unwrap();
+        let (start, origin) = (now(), &self.scene.origin);
+        if self.chance.random_bool(0.3) {
+            let value = origin.change(&name);
+            let result = client.execute(operation(&key, Ask::Delete, None, 0)).await;
+            if result.as_ref().is_ok_and(|answer| !answer.degraded) {
+                origin.removed_before(&name, value);
+            }
+            self.scene.trace((self.number, name, value, result.is_ok()));
+            return self.check_time("a removal", start, now());
+        }
+        let least = origin.least(&name);
+        let result = client.execute(operation(&key, Ask::Get, None, 0)).await;
+        let (number, end) = (self.number, now());
+        self.check_time("a load", start, end);
+        let Ok(answer) = result else { return };
+        let (degraded, Reply::Get(Some(entry))) = (answer.degraded, answer.reply) else {
+            return;
+        };
+        let value = number_of(&entry.value);
+        self.scene.trace((number, &name, value));
+        // What is not kept may be as old as its load, which may be older than the read.
+        let promised = !degraded && entry.version.is_some();
+        if promised && value < least {
+            let start = start as f64 / 1e6;
+            let problem = format!(
+                "I12: client {number} reads {value} of {name} since {start:.3} s, which was \
+                 removed before: {least} is there"
+            );
+            self.scene.problem(problem);
+        }
     }
 
     /// A time to live in milliseconds, for keys that are used with some.
     fn ttl(&mut self, number: u32) -> Option<u64> {
-        let wanted = number % 5 == 4 && self.chance.random_bool(0.7);
+        let wanted = has_ttl(number) && self.chance.random_bool(0.7);
         wanted.then(|| self.chance.random_range(200..4_000))
     }
 
@@ -122,18 +221,31 @@ impl Worker {
         self.writes * 1_000 + u64::from(self.number)
     }
 
-    async fn carry_out(&mut self, number: u32, ask: Ask, ttl: Option<u64>) {
-        let key = Key::new(key_name(number)).unwrap();
-        let slot = self.client.locate(&key).slot.number();
-        let operation = operation(&key, ask, ttl);
+    /// Does it, and writes down what came of it.
+    async fn carry_out(&self, task: Task) -> Answer {
+        let Task {
+            client,
+            name,
+            ask,
+            ttl,
+            may_vanish,
+        } = task;
+        let key = Key::new(name.clone()).unwrap();
+        let slot = client.locate(&key).slot.number();
+        let operation = operation(&key, ask, ttl, self.scene.setting.long);
         let start = now();
         let history = &self.scene.history;
-        let invoked = history.invoke(self.number, key_name(number), slot, ask, start);
-        if let (Some(ttl), Some(_)) = (ttl, operation_value(ask)) {
-            let from = start + ttl.saturating_sub(SKEW_MAX_MS) * 1_000;
-            history.may_vanish(invoked, from);
+        let invoked = history.invoke(self.number, name.clone(), slot, ask, start);
+        if operation_value(ask).is_some() {
+            let vanishes = match ttl {
+                Some(ttl) => Some(start + ttl.saturating_sub(SKEW_MAX_MS) * 1_000),
+                None => may_vanish.then_some(start),
+            };
+            if let Some(from) = vanishes {
+                history.may_vanish(invoked, from);
+            }
         }
-        let result = self.client.execute(operation).await;
+        let result = client.execute(operation).await;
         let end = now();
         let degraded = result.as_ref().is_ok_and(|answer| answer.degraded);
         let answer = match result {
@@ -144,22 +256,21 @@ impl Worker {
         };
         self.scene.history.complete(invoked, answer, end);
         self.scene
-            .trace((self.number, number, format!("{ask:?} {answer:?}")));
+            .trace((self.number, name, format!("{ask:?} {answer:?}")));
         self.check_time("an operation", start, end);
-        if let Answer::Hit(_, version) | Answer::Stored(version) = answer {
-            self.seen = Some((number, version));
-        }
+        answer
     }
 
     /// Changes no value; a time to live may end the entry.
     async fn touch(&mut self, number: u32, ttl: Option<u64>) {
-        let key = Key::new(key_name(number)).unwrap();
+        let name = self.scene.setting.names.name(Kind::Plain, number);
+        let key = Key::new(name.clone()).unwrap();
         let slot = self.client.locate(&key).slot.number();
         let start = now();
         if let Some(ttl) = ttl {
             let from = start + ttl.saturating_sub(SKEW_MAX_MS) * 1_000;
             let history = &self.scene.history;
-            let invoked = history.invoke(self.number, key_name(number), slot, Ask::Get, start);
+            let invoked = history.invoke(self.number, name, slot, Ask::Get, start);
             history.may_vanish(invoked, from);
         }
         let ttl = ttl.map(|ttl| Ttl::from_ms(ttl).unwrap());
@@ -186,11 +297,11 @@ fn operation_value(ask: Ask) -> Option<u64> {
     }
 }
 
-fn operation(key: &Key, ask: Ask, ttl: Option<u64>) -> Operation {
+fn operation(key: &Key, ask: Ask, ttl: Option<u64>, long: usize) -> Operation {
     let key = key.clone();
     let write = |value: u64, condition| Operation::Set {
         key: key.clone(),
-        value: text_of(value).into(),
+        value: text_of(value, long).into(),
         ttl: ttl.map(|ttl| Ttl::from_ms(ttl).unwrap()),
         condition,
     };
@@ -233,10 +344,10 @@ fn answered(ask: Ask, reply: Reply) -> Answer {
     }
 }
 
-/// A value as it is stored: some are long, so that a slot takes more than one message.
-fn text_of(value: u64) -> String {
-    let long = if value.is_multiple_of(7) { 4_000 } else { 0 };
-    format!("{value} {}", "-".repeat(long))
+/// A value as it is stored: of many lengths, so that a slot takes more than one message.
+fn text_of(value: u64, long: usize) -> String {
+    let fifths = (value / 1_000 * 3 + value) % 5;
+    format!("{value} {}", "-".repeat(long * fifths as usize / 4))
 }
 
 /// 0, which nobody writes, for what is no number.

@@ -11,6 +11,7 @@ use super::absence::Absent;
 use super::event::{Effect, Level, Registration};
 use crate::clock::Moment;
 use crate::cluster::view::FenceReason;
+use crate::faults::{Fault, planted};
 use crate::registry::{RegistryError, Write};
 
 /// Pause between tries to register again, or to keep a lease alive that could not be.
@@ -192,7 +193,13 @@ impl State {
         result: Result<(), RegistryError>,
         now: Moment,
     ) {
-        if lease != self.lease() || result.is_ok() {
+        if lease != self.lease() {
+            return;
+        }
+        if result.is_ok() {
+            if planted(Fault::R11) {
+                self.effects.push(Effect::ExtendFence { started: now });
+            }
             return;
         }
         if matches!(result, Err(RegistryError::LeaseGone)) {

@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use cached_proto::failure::{Applied, FailureCode};
 use cached_proto::operation::{Answer, Condition, Operation, Outcome, Reply, Route};
+use cached_proto::records::GroupRecord;
 use cached_proto::types::{Epoch, GroupName, Key};
+use futures_util::future::join_all;
 
 use super::fixture::{EPOCH, World, get, group, key_of, set, slot};
-use crate::cluster::view::{FenceReason, ViewCell};
+use crate::cluster::view::{FenceReason, Serving, ViewCell};
 use crate::command::Command;
 use crate::getter::demo::Demo;
 use crate::getter::{LoadFuture, Loaded, Origin};
@@ -163,6 +165,45 @@ async fn a_node_out_of_sight_of_the_registry_says_so_until_it_is_isolated() {
     world.clock.sleep(Duration::from_millis(1)).await;
     let failure = read().await.unwrap_err();
     assert!(failure.message.contains("cut off"), "{failure}");
+}
+
+/// R14: an operation has to wait, and the fence falls before it is carried out. That it
+/// stood when the operation came says nothing.
+#[tokio::test(start_paused = true)]
+async fn the_fence_counts_when_an_operation_is_carried_out() {
+    let world = World::new();
+    let fence = world.view.fence();
+    world.clock.sleep(Duration::from_secs(3600 - 1)).await;
+    assert_eq!(fence.check(world.clock.now()), Serving::Yes);
+    let late = GroupName::new("late").unwrap();
+    let operations = [
+        set(key_of(0, 0), Condition::Always),
+        get(key_of(0, 0)),
+        get(key_of(0, 1)),
+    ];
+    let work = operations.map(|operation| Command {
+        group: late.clone(),
+        ..world.command(operation)
+    });
+    // Nobody here knows their group before the fence has fallen.
+    let driver = async {
+        world.view.refresh_asked().await;
+        world.clock.sleep(Duration::from_millis(90)).await;
+        world.publish(|view| {
+            let record = GroupRecord {
+                name: late.clone(),
+                ..view.groups[&group()].clone()
+            };
+            view.groups.insert(late.clone(), record);
+        });
+    };
+    world.clock.sleep(Duration::from_millis(950)).await;
+    let outcomes = join_all(work.map(|command| world.router.execute(command)));
+    let (outcomes, ()) = tokio::join!(outcomes, driver);
+    assert_eq!(fence.check(world.clock.now()), Serving::Degraded);
+    for outcome in outcomes {
+        assert!(outcome.unwrap().degraded);
+    }
 }
 
 /// Signs the node off while it loads.

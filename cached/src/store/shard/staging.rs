@@ -32,13 +32,8 @@ struct Arrival {
 impl Shard {
     /// An empty container that does not serve.
     pub(crate) fn stage(&mut self, slot: Slot, id: ContainerId, base: Epoch) -> ContainerId {
-        if planted(Fault::R5) {
-            let mut staged = self.staged.iter();
-            let earlier =
-                staged.find(|(_, number)| self.containers[**number as usize].slot == slot);
-            if let Some((earlier, _)) = earlier {
-                return *earlier;
-            }
+        if planted(Fault::R5) && self.stage_what_is_left(slot, id) {
+            return id;
         }
         if self.containers.len() >= STAGED_BELOW {
             // Whatever is applied to it is refused.
@@ -49,6 +44,22 @@ impl Shard {
         let number = self.containers.insert(container) as u32;
         self.staged.insert(id, number);
         id
+    }
+
+    /// Goes on with what an earlier attempt left, if anything: a planted fault.
+    fn stage_what_is_left(&mut self, slot: Slot, id: ContainerId) -> bool {
+        let of_slot = |number: u32| self.containers[number as usize].slot == slot;
+        let mut staged = self.staged.iter().map(|(id, number)| (*id, *number));
+        let Some((earlier, number)) = staged.find(|(_, number)| of_slot(*number)) else {
+            return false;
+        };
+        self.staged.remove(&earlier);
+        self.staged.insert(id, number);
+        self.containers[number as usize].id = id;
+        if let Some(staging) = self.staging(number) {
+            staging.is_complete = false;
+        }
+        true
     }
 
     /// Takes in a change, iff it is newer than what is there.
