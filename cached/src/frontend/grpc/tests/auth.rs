@@ -15,7 +15,7 @@ const WRITER: &str = "writer-writer-writer";
 const ADMIN: &str = "admin-admin-admin-";
 
 /// Every call and the least token that opens it. Reflection and health need none.
-const CALLS: [(&str, &str); 34] = [
+const CALLS: [(&str, &str); 37] = [
     ("/cached.cache.v1.Cache/Get", READER),
     ("/cached.cache.v1.Cache/BatchGet", READER),
     ("/cached.cache.v1.Cache/Pipeline", READER),
@@ -29,6 +29,9 @@ const CALLS: [(&str, &str); 34] = [
     ("/cached.admin.v1.Admin/Topology", READER),
     ("/cached.admin.v1.Admin/Status", READER),
     ("/cached.admin.v1.Admin/Stats", READER),
+    ("/cached.admin.v1.Admin/HotKeys", READER),
+    ("/cached.admin.v1.Admin/Events", READER),
+    ("/cached.admin.v1.Admin/ListKeys", READER),
     ("/cached.admin.v1.Admin/ListBlacklist", READER),
     ("/cached.admin.v1.Admin/ListGroups", READER),
     ("/cached.admin.v1.Admin/ListOperations", READER),
