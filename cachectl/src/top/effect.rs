@@ -181,6 +181,13 @@ impl Ask {
                 words
             }
             Self::Unblock { node } => format!("cachectl blacklist remove {}", quote(node)),
+            other => other.command_about_data(),
+        }
+    }
+
+    /// The same for keys and groups.
+    fn command_about_data(&self) -> String {
+        match self {
             Self::LookUp { group, key } => {
                 format!(
                     "cachectl locate {}{} --explain",
@@ -223,6 +230,7 @@ impl Ask {
                 }
                 words
             }
+            _ => String::new(),
         }
     }
 
@@ -279,7 +287,6 @@ mod tests {
 
     #[test]
     fn every_change_has_its_command() {
-        let (group, key) = ("users".to_owned(), "it's".to_owned());
         let node = "n3".to_owned();
         let id = "op-7f3a90c1".to_owned();
         let options = ApplyOptions {
@@ -320,6 +327,15 @@ mod tests {
                 "cachectl blacklist add n3 --ttl 5m",
             ),
             (Ask::Unblock { node }, "cachectl blacklist remove n3"),
+        ] {
+            assert_eq!(ask.command(), command);
+        }
+    }
+
+    #[test]
+    fn keys_and_groups_have_theirs() {
+        let (group, key) = ("users".to_owned(), "it's".to_owned());
+        for (ask, command) in [
             (
                 Ask::LookUp {
                     group: group.clone(),
