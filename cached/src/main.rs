@@ -204,6 +204,7 @@ A cluster of {} nodes runs in this process; Ctrl-C ends it. In another terminal:
   curl '{scheme}://{api}/api/stats'
   target/release/cachectl{endpoint} nodes
   target/release/cachectl{endpoint} ring --as bar
+  target/release/cachectl{endpoint} top
 {redis}
 ",
         dev.nodes.len()
