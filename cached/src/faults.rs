@@ -125,13 +125,13 @@ impl std::fmt::Debug for Pauses {
 /// None.
 #[cfg(not(feature = "faults"))]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Pauses;
+pub struct Pauses(());
 
 #[cfg(not(feature = "faults"))]
 impl Pauses {
     /// None, whatever is said.
     pub fn new(_: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self
+        Self(())
     }
 
     /// Whether there are any.
