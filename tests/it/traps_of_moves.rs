@@ -8,9 +8,7 @@ use cached_proto::pb::cached::admin::v1::OperationControl;
 use cached_tests::cluster::Setup;
 use cached_tests::load::LoadOptions;
 use cached_tests::operations::drain;
-use cached_tests::story::{
-    REQUEST_MAX, SETTLED_MAX, SLOW, Story, assert_only_lost, rows_of, slot, slots,
-};
+use cached_tests::story::{SETTLED_MAX, SLOW, Story, assert_only_lost, rows_of, slot, slots};
 use cached_tests::{etcd, wait};
 
 /// Cancelled in the middle and begun anew at once, several times.
@@ -69,7 +67,8 @@ async fn only_acknowledged_slots_are_cleaned_at_the_source() {
     assert_only_lost(&report, &BTreeSet::new());
 }
 
-/// One slot is written without an end, faster than it may be copied.
+/// One slot is written without an end, faster than it may be copied: it is slowed down so
+/// that the copy wins, and no writer of any slot waits for long.
 #[tokio::test(flavor = "multi_thread")]
 async fn sustained_writes_into_a_moving_slot_let_it_finish() {
     if !etcd::is_there() {
@@ -110,16 +109,6 @@ async fn sustained_writes_into_a_moving_slot_let_it_finish() {
     })
     .await;
     story.operator.done(&id, 2 * SETTLED_MAX).await;
-    // Writers that are faster than the rate are slowed down, to the point that some get no
-    // turn in time; nothing is wrong.
-    let report = writers.finish().await;
-    let lost = report.lost_keys().count();
-    assert_eq!((lost, report.untrue()), (0, 0), "{}", report.table());
-    assert!(
-        report
-            .phases
-            .iter()
-            .all(|phase| phase.longest < REQUEST_MAX)
-    );
+    writers.finish().await.assert_clean();
     story.settle().await.1.assert_clean();
 }

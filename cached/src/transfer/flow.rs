@@ -2,6 +2,7 @@
 //! up. Pure.
 
 use std::collections::VecDeque;
+use std::mem::take;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -48,6 +49,10 @@ pub(super) struct Flow {
     moved_at: Moment,
     /// Writers have found no room since then.
     full_since: Option<Moment>,
+    /// Since the last look: writers were ahead, …
+    pressed: bool,
+    /// … a rate held messages back.
+    rated: bool,
 }
 
 impl Flow {
@@ -65,6 +70,8 @@ impl Flow {
             next_check: now,
             moved_at: now,
             full_since: None,
+            pressed: false,
+            rated: false,
         }
     }
 
@@ -152,14 +159,23 @@ impl Flow {
         self.window
     }
 
+    /// Whether writers are about to wait for what is queued. It goes out then, whatever the
+    /// rate: that is for what a move adds, not for users.
+    pub(super) fn is_pressed(&self, queued: u64) -> bool {
+        queued >= self.window / 2
+    }
+
     /// Whether writers wait earlier than usual.
     pub(super) fn throttled(&self) -> bool {
         self.window < WINDOW
     }
 
-    /// Looks at the times; `queued` is what waits in the log. The error says why the
-    /// attempt is given up. The window may be narrower afterwards.
-    pub(super) fn check(&mut self, now: Moment, queued: u64) -> Result<(), String> {
+    /// Looks at the times; `queued` is what waits in the log, `rated` whether a rate holds
+    /// it back. The error says why the attempt is given up. The window may be narrower
+    /// afterwards.
+    pub(super) fn check(&mut self, now: Moment, queued: u64, rated: bool) -> Result<(), String> {
+        self.pressed |= self.is_pressed(queued);
+        self.rated |= rated;
         if self.messages.is_empty() {
             // Whoever has nothing to take is not slow.
             (self.moved_at, self.full_since) = (now, None);
@@ -186,7 +202,8 @@ impl Flow {
     }
 
     /// Makes the window narrower while it does not get close, and in the end shuts writers
-    /// out until it has: then it has an end, whatever is written.
+    /// out until it has: then it has an end, whatever is written. Writers do not pay for a
+    /// rate that alone keeps it behind.
     fn narrow(&mut self, now: Moment, is_close: bool) {
         let Some(checks) = &mut self.scanned else {
             return;
@@ -198,6 +215,10 @@ impl Flow {
             }
         } else if now >= self.next_check {
             self.next_check = now + CHECK_EVERY;
+            let (pressed, rated) = (take(&mut self.pressed), take(&mut self.rated));
+            if rated && !pressed {
+                return;
+            }
             *checks += 1;
             if *checks >= CHECKS_MAX {
                 *checks = 0;
@@ -255,7 +276,7 @@ mod tests {
         for ms in (0..=10_000).step_by(50) {
             flow.on_sent(at(ms), 1, 1);
             flow.on_applied(at(ms), (flow.sent, 0, 0)).unwrap();
-            flow.check(at(ms), LAG_MAX).unwrap();
+            flow.check(at(ms), LAG_MAX, false).unwrap();
             if windows.last() != Some(&flow.window()) {
                 windows.push(flow.window());
             }
@@ -266,7 +287,7 @@ mod tests {
             [1024, 512, 256, 128, 64, 32, 0].map(|kib| kib << 10)
         );
         assert!(flow.has_room(), "what waits can still be sent");
-        flow.check(at(10_001), LAG_MAX - 1).unwrap();
+        flow.check(at(10_001), LAG_MAX - 1, false).unwrap();
         assert_eq!(
             flow.window(),
             WINDOW_MIN,
@@ -275,27 +296,42 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_alone_makes_no_writer_wait() {
+        let mut flow = Flow::new(at(0));
+        flow.on_scanned(at(0));
+        let mut check = |ms, queued| {
+            flow.on_sent(at(ms), 1, 1);
+            flow.on_applied(at(ms), (flow.sent, 0, 0)).unwrap();
+            flow.check(at(ms), queued, true).unwrap();
+            flow.throttled()
+        };
+        assert!((0..10_000).step_by(50).all(|ms| !check(ms, LAG_MAX)));
+        // With writers ahead of it, it would never end.
+        assert!((10_000..11_000).step_by(50).any(|ms| check(ms, WINDOW / 2)));
+    }
+
+    #[test]
     fn a_receiver_that_takes_nothing_is_given_up() {
         let mut flow = Flow::new(at(0));
         flow.on_sent(at(0), 1, 1);
-        flow.check(at(0), WINDOW).unwrap();
-        flow.check(at(1000), WINDOW).unwrap();
-        let why = flow.check(at(1001), WINDOW).unwrap_err();
+        flow.check(at(0), WINDOW, false).unwrap();
+        flow.check(at(1000), WINDOW, false).unwrap();
+        let why = flow.check(at(1001), WINDOW, false).unwrap_err();
         assert!(why.contains("writers"), "{why}");
         // Nobody waits: it is given more time.
         let mut flow = Flow::new(at(0));
         flow.on_sent(at(0), 1, 1);
-        flow.check(at(3000), 0).unwrap();
-        flow.check(at(3001), 0).unwrap_err();
+        flow.check(at(3000), 0, false).unwrap();
+        flow.check(at(3001), 0, false).unwrap_err();
     }
 
     #[test]
     fn nobody_is_blamed_for_what_was_not_sent() {
         let mut flow = Flow::new(at(0));
-        flow.check(at(60_000), WINDOW).unwrap();
+        flow.check(at(60_000), WINDOW, false).unwrap();
         flow.on_sent(at(60_000), 1, 1);
-        flow.check(at(60_900), WINDOW).unwrap();
+        flow.check(at(60_900), WINDOW, false).unwrap();
         flow.on_applied(at(60_950), (1, 0, 0)).unwrap();
-        flow.check(at(120_000), WINDOW).unwrap();
+        flow.check(at(120_000), WINDOW, false).unwrap();
     }
 }

@@ -187,7 +187,8 @@ impl Transfers {
         }
     }
 
-    /// Bytes per second that all senders of this process may use together; 0: no limit.
+    /// Bytes per second that all senders of this process may use together, 0: no limit;
+    /// what users write meanwhile does not wait for it.
     pub fn set_rate(&self, bytes_per_second: u64) {
         let now = self.parts.clock.now();
         self.throttle.lock().set_rate(now, bytes_per_second);
@@ -269,9 +270,14 @@ impl Transfers {
         ReceiverStream::new(told).boxed()
     }
 
-    /// So many bytes went out to a receiver.
-    fn on_sent(&self, to: &NodeName, now: Moment, bytes: u64) {
-        self.throttle.lock().spend(now, bytes);
+    /// So many bytes went out to a receiver; `for_writers`: whatever the rate.
+    fn on_sent(&self, to: &NodeName, now: Moment, bytes: u64, for_writers: bool) {
+        let mut throttle = self.throttle.lock();
+        match for_writers {
+            true => throttle.spend_for_writers(now, bytes),
+            false => throttle.spend(now, bytes),
+        }
+        drop(throttle);
         let mut meters = self.meters.lock();
         match meters.get_mut(to) {
             Some(meter) => meter.add(now, bytes),

@@ -149,11 +149,12 @@ impl Sender {
         loop {
             self.scan();
             let (now, queued) = (self.shared.parts.clock.now(), self.log.queued());
-            self.flow.check(now, queued).map_err(failed)?;
+            let owed = !self.shared.throttle.lock().wait(now).is_zero();
+            self.flow.check(now, queued, owed).map_err(failed)?;
             self.widen(queued);
             // What is left goes out under the seal whatever the rate, so nothing may be
             // owed before: many small batches would pass it by.
-            if !self.shared.throttle.lock().wait(now).is_zero() {
+            if owed && !self.flow.is_pressed(queued) {
                 wanted_since = None;
                 self.step(stream, CHECK_EVERY).await?;
                 continue;
@@ -219,12 +220,7 @@ impl Sender {
         let (now, queued) = (self.shared.parts.clock.now(), self.log.queued());
         let wait = match hurry {
             true => Duration::ZERO,
-            false => self
-                .shared
-                .throttle
-                .lock()
-                .wait(now)
-                .max(self.rest(now, queued)),
+            false => self.rest(now, queued),
         };
         let may_send = queued > 0 && wait.is_zero() && (hurry || self.flow.has_room());
         let nap = match wait {
@@ -265,16 +261,21 @@ impl Sender {
         std::mem::replace(&mut self.asked, asked) != asked
     }
 
-    /// How long to let requests go first. Writers are not kept waiting for it.
+    /// How long the rate and requests go first. Writers are not kept waiting for either.
     fn rest(&self, now: Moment, queued: u64) -> Duration {
-        match self.batch.order.haste || queued >= self.flow.window() / 2 {
-            true => Duration::ZERO,
-            false => self.breath.wait(now),
+        if self.flow.is_pressed(queued) {
+            return Duration::ZERO;
+        }
+        let rate = self.shared.throttle.lock().wait(now);
+        match self.batch.order.haste {
+            true => rate,
+            false => rate.max(self.breath.wait(now)),
         }
     }
 
     /// Sends the next changes.
     fn send(&mut self, permit: Permit<'_, ToReceiver>) -> Result<(), Over> {
+        let pressed = self.flow.is_pressed(self.log.queued());
         let mut taken = self.log.take(CHUNK);
         if planted(Fault::R19) {
             taken = self.late.put_off(taken);
@@ -293,7 +294,7 @@ impl Sender {
         let others_work = self.others_work();
         self.breath.sent(now, others_work);
         self.shared
-            .on_sent(&self.batch.order.to.id.name, now, weight);
+            .on_sent(&self.batch.order.to.id.name, now, weight, pressed);
         self.show_counts();
         Ok(())
     }

@@ -62,6 +62,14 @@ impl Throttle {
         }
     }
 
+    /// So many bytes are sent because writers would wait for them. They count as any, but
+    /// no more than a burst of them is owed: a move goes on after users wrote a lot.
+    pub(super) fn spend_for_writers(&mut self, now: Moment, bytes: u64) {
+        let (before, burst) = (self.credit, self.burst());
+        self.spend(now, bytes);
+        self.credit = self.credit.max(before.min(-burst));
+    }
+
     fn earn(&mut self, now: Moment) {
         let earned = u128::from(self.rate) * now.since(self.at).as_micros() / 1_000_000;
         // What is less than a byte must not be lost by looking often.
@@ -231,6 +239,22 @@ mod tests {
         assert!(throttle.wait(at(1)) < Duration::from_millis(1));
         throttle.set_rate(at(2), 0);
         assert_eq!(throttle.wait(at(2)), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_writers_make_it_send_is_owed_for_a_moment_only() {
+        let mut throttle = Throttle::new();
+        throttle.set_rate(at(0), 1_000_000);
+        for _ in 0..100 {
+            throttle.spend_for_writers(at(0), 100_000);
+        }
+        let wait = throttle.wait(at(0));
+        assert!(wait > Duration::from_millis(90), "{wait:?}");
+        assert!(wait < Duration::from_millis(110), "{wait:?}");
+        // It forgives nothing else.
+        throttle.spend(at(0), 1_000_000);
+        throttle.spend_for_writers(at(0), 1_000_000);
+        assert!(throttle.wait(at(0)) > Duration::from_secs(1));
     }
 
     #[test]

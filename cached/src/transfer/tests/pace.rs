@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::super::Told;
 use super::super::messages::{ToReceiver, ToSender};
 use super::super::order::{MoveEnd, MoveNews};
-use super::world::{Deed, World, slot};
+use super::world::{Deed, World, set, slot};
 use crate::store::Refused;
 
 #[tokio::test(start_paused = true)]
@@ -107,16 +108,11 @@ async fn a_receiver_that_takes_nothing_while_writers_wait_is_given_up() {
     let mut written = 0;
     let why = loop {
         written += 1;
-        let set = cached_proto::operation::Operation::Set {
-            key: super::world::key(&format!("new{written}")),
-            value: vec![b'v'; 10_000].into(),
-            ttl: None,
-            condition: cached_proto::operation::Condition::Always,
-        };
+        let set = set(&format!("new{written}"), &vec![b'v'; 10_000]);
         let now = crate::clock::WallMs(1_000_000);
         let _ = n1.execute(slot(0), group, &set, now);
         world.clock.sleep(Duration::from_millis(1)).await;
-        if let Ok(super::super::Told::Move { news, .. }) = told.try_recv() {
+        if let Ok(Told::Move { news, .. }) = told.try_recv() {
             break news;
         }
         assert!(world.clock.now().since(started) < Duration::from_secs(10));
@@ -135,26 +131,21 @@ async fn a_receiver_that_takes_nothing_while_writers_wait_is_given_up() {
 async fn who_never_catches_up_has_its_writers_slowed_down() {
     let mut world = World::new();
     world.fill(10, 10);
-    // Answers are late, and with each of them comes more than may be under way.
+    // Answers are late, and with each of them comes more than a message holds.
     let n1 = (world.n1.store.clone(), world.n1.group());
     let mut written = 0;
     world.on_answer(move |answer| {
-        if let ToSender::Applied { .. } = answer {
-            for _ in 0..8 {
-                written += 1;
-                let set = cached_proto::operation::Operation::Set {
-                    key: super::world::key(&format!("new{}", written % 50)),
-                    value: vec![b'v'; 10_000].into(),
-                    ttl: None,
-                    condition: cached_proto::operation::Condition::Always,
-                };
-                let now = crate::clock::WallMs(1_000_000);
-                let _ = n1.0.execute(slot(0), n1.1, &set, now);
-            }
+        if !matches!(answer, ToSender::Applied { .. }) {
+            return Deed::Pass;
         }
-        Deed::Pass
+        for _ in 0..16 {
+            written += 1;
+            let set = set(&format!("new{}", written % 50), &[b'v'; 10_000]);
+            let now = crate::clock::WallMs(1_000_000);
+            let _ = n1.0.execute(slot(0), n1.1, &set, now);
+        }
+        Deed::Late(Duration::from_millis(50))
     });
-    world.n1.transfers.set_rate(200_000);
     for entry in 0..30 {
         world
             .n1
@@ -173,4 +164,35 @@ async fn who_never_catches_up_has_its_writers_slowed_down() {
         .n1
         .transfers
         .end(&id, MoveEnd::Aborted("enough".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn writers_that_are_faster_than_the_rate_do_not_wait_for_it() {
+    let mut world = World::new();
+    world.fill(10, 10);
+    world.n1.transfers.set_rate(10_000);
+    let id = world.start(1);
+    // 100 KB in a second, ten times as much as the rate lets through.
+    for written in 0..600 {
+        let name = format!("new{}", written % 50);
+        world.n1.set(slot(0), &name, &[b'v'; 10_000]).unwrap();
+        world.clock.sleep(Duration::from_millis(100)).await;
+        match world.n1.told.try_recv() {
+            Ok(Told::Move {
+                news: MoveNews::CaughtUp,
+                ..
+            }) => world.n1.transfers.seal(&id),
+            Ok(Told::Move {
+                news: MoveNews::Sealed(counts),
+                ..
+            }) => {
+                // What it was slowed down for.
+                assert!(counts.bytes > 0, "{counts:?}");
+                return;
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => {}
+        }
+    }
+    panic!("it does not end");
 }

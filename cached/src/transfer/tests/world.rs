@@ -32,6 +32,8 @@ use crate::transfer::{Told, TransferParts, Transfers};
 pub(super) enum Deed {
     /// It arrives.
     Pass,
+    /// It arrives a moment later, and everything after it.
+    Late(Duration),
     /// It does not, and nothing after it.
     Hold,
     /// The stream breaks in both directions.
@@ -46,6 +48,7 @@ pub(super) struct Wire {
     pub(super) out: Arc<Mutex<Tap<ToReceiver>>>,
     pub(super) back: Arc<Mutex<Tap<ToSender>>>,
     tasks: Tasks,
+    clock: Clock,
 }
 
 impl std::fmt::Debug for Wire {
@@ -61,7 +64,7 @@ impl Wire {
         let (answer, answers) = mpsc::channel(4);
         let messages = tokio_stream::wrappers::ReceiverStream::new(arrived).boxed();
         let mut answered = receiver.1.receive(receiver.0.clone(), messages);
-        let (out, back) = (self.out.clone(), self.back.clone());
+        let (out, back, clock) = (self.out.clone(), self.back.clone(), self.clock.clone());
         self.tasks.spawn("wire", |_| async move {
             let (mut holds_out, mut holds_back, mut open) = (false, false, true);
             loop {
@@ -71,6 +74,10 @@ impl Wire {
                         let Some(mut said) = said else { return };
                         let deed = if holds_out { Deed::Hold } else { (out.lock())(&mut said) };
                         match deed {
+                            Deed::Late(by) => {
+                                clock.sleep(by).await;
+                                open = pass_on.send(said).await.is_ok();
+                            }
                             Deed::Pass => open = pass_on.send(said).await.is_ok(),
                             Deed::Hold => holds_out = true,
                             Deed::Cut => return,
@@ -83,6 +90,10 @@ impl Wire {
                             false => (back.lock())(&mut answered),
                         };
                         match deed {
+                            Deed::Late(by) => {
+                                clock.sleep(by).await;
+                                if answer.send(Ok(answered)).await.is_err() { return }
+                            }
                             Deed::Pass => if answer.send(Ok(answered)).await.is_err() { return },
                             Deed::Hold => holds_back = true,
                             Deed::Cut => return,
@@ -209,13 +220,7 @@ impl Node {
     }
 
     pub(super) fn set(&self, slot: Slot, name: &str, value: &[u8]) -> Result<Reply, Refused> {
-        let operation = Operation::Set {
-            key: key(name),
-            value: value.to_vec().into(),
-            ttl: None,
-            condition: Condition::Always,
-        };
-        self.run(slot, &operation)
+        self.run(slot, &set(name, value))
     }
 
     /// What a read of a key comes to.
@@ -240,6 +245,16 @@ impl Node {
             MoveNews::Failed { why, .. } => why,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// A set without a time to live.
+pub(super) fn set(name: &str, value: &[u8]) -> Operation {
+    Operation::Set {
+        key: key(name),
+        value: value.to_vec().into(),
+        ttl: None,
+        condition: Condition::Always,
     }
 }
 
@@ -277,6 +292,7 @@ impl World {
             out: Arc::new(Mutex::new(Box::new(|_| Deed::Pass))),
             back: Arc::new(Mutex::new(Box::new(|_| Deed::Pass))),
             tasks: tasks.clone(),
+            clock: clock.clone(),
         });
         let n1 = Node::new(0, 64 << 20, &wire, &clock, &tasks);
         let n2 = Node::new(1, memory_bytes, &wire, &clock, &tasks);
