@@ -9,7 +9,6 @@ use crossterm::event::{
 use super::action;
 use super::dialog;
 use super::effect::{Ask, Effect};
-use super::keys;
 use super::link::Freshness;
 use super::list::Filter;
 use super::message::{Message, Now, Reply, Told, Update};
@@ -149,7 +148,7 @@ fn on_key(state: &mut State, event: &KeyEvent) -> Vec<Effect> {
     if state.typing_filter {
         return type_filter(state, event);
     }
-    let Some(action) = keys::action(state.screen, event) else {
+    let Some(action) = state.keys.action(state.screen, event) else {
         state.first_g = false;
         return Vec::new();
     };
