@@ -193,7 +193,7 @@ async fn the_terminal_is_given_back_whatever_ends_it() {
         );
         let screen = Screen::start(100, 30, &line);
         if panic.is_empty() {
-            screen.shows(&["[1 Overview]", "recording"]).await;
+            screen.shows(&["[1 Over]", "recording"]).await;
             screen.press(&["m"]);
             screen.shows(&["mouse on"]).await;
             assert_eq!(screen.modes(), "1 0 1", "it has taken the terminal over");
@@ -255,7 +255,7 @@ async fn keys_and_colours_come_from_a_file() {
         recording.display()
     );
     let screen = Screen::start(100, 30, &line);
-    screen.shows(&["[1 Overview]", "X quit"]).await;
+    screen.shows(&["[1 Over]", "X quit"]).await;
     screen.press(&["F3"]);
     screen.shows(&["[3 Ring]"]).await;
     screen.press(&["q", "X"]);

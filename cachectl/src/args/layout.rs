@@ -20,7 +20,7 @@ pub struct How {
     #[arg(long, value_name = "SIZE")]
     pub max_rate: Option<ByteSize>,
     /// It fails when it is not done by then; what has moved stays where it is.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h", conflicts_with = "no_deadline")]
+    #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "1h", conflicts_with = "no_deadline")]
     pub deadline: Duration,
     /// It may take as long as it takes.
     #[arg(long)]
@@ -35,6 +35,18 @@ pub struct How {
     #[arg(short, long, value_name = "TEXT", default_value = "")]
     pub message: String,
 }
+
+/// Nothing is done within no time: whoever types that means none.
+fn deadline(text: &str) -> Result<Duration, String> {
+    let deadline = humantime::parse_duration(text).map_err(|bad| bad.to_string())?;
+    if deadline < DEADLINE_MIN {
+        return Err("the deadline must be 1s at least; --no-deadline sets none".to_owned());
+    }
+    Ok(deadline)
+}
+
+/// Shortest deadline: the least in which slots can change hands.
+const DEADLINE_MIN: Duration = Duration::from_secs(1);
 
 impl How {
     /// The bound that holds, if one does.

@@ -86,7 +86,7 @@ fn node(number: usize, state: NodeState, slots: u32) -> Node {
         state,
         slots,
         weight: 1,
-        version: "0.1.0".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         started_ms: NOON_MS - 86_400_000 * number as u64,
         down_for_ms: if state == NodeState::Down { 42_000 } else { 0 },
         detail: if state == NodeState::Down {

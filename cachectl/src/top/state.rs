@@ -209,6 +209,8 @@ pub struct State {
     pub dirty: bool,
     /// The recording has ended.
     pub ended: bool,
+    /// What was said of versions that differ.
+    pub skew: Option<String>,
 }
 
 impl State {
@@ -237,6 +239,7 @@ impl State {
             mouse: false,
             dirty: true,
             ended: false,
+            skew: None,
         }
     }
 

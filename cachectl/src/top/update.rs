@@ -95,6 +95,9 @@ fn on_heard(state: &mut State, endpoint: &str, update: Update) {
         state.toast(format!("{before} lost; {endpoint} answers now"), false);
     }
     noticed::notice(state, &update);
+    if let Update::Topology(shape) = &update {
+        say_skew(state, noticed::skew(shape, env!("CARGO_PKG_VERSION")));
+    }
     if let Update::Event(event) = update {
         state.dirty |= state.log_event(event);
         return;
@@ -108,6 +111,17 @@ fn on_heard(state: &mut State, endpoint: &str, update: Update) {
     };
     state.data.absorb(state.now, update);
     state.dirty |= !fresh || (!same && state.held.is_none());
+}
+
+/// Says once that not everybody runs the same version.
+fn say_skew(state: &mut State, skew: Option<String>) {
+    if state.skew == skew {
+        return;
+    }
+    if let Some(text) = &skew {
+        state.toast(text.clone(), false);
+    }
+    state.skew = skew;
 }
 
 fn on_answer(state: &mut State, ask: &Ask, result: Result<Reply, String>) {
