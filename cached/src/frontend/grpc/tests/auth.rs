@@ -27,6 +27,7 @@ const CALLS: [(&str, &str); 37] = [
     ("/cached.cache.v1.Cache/BatchSet", WRITER),
     ("/cached.cache.v1.Cache/BatchDelete", WRITER),
     ("/cached.admin.v1.Admin/Topology", READER),
+    ("/cached.admin.v1.Admin/Layout", READER),
     ("/cached.admin.v1.Admin/Status", READER),
     ("/cached.admin.v1.Admin/Stats", READER),
     ("/cached.admin.v1.Admin/HotKeys", READER),
