@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn what_is_hidden_in_help_can_be_typed() {
-        let typed = super::command().try_get_matches_from(["cachectl", "nodes"]);
+        let typed = command().try_get_matches_from(["cachectl", "nodes"]);
         assert!(typed.is_ok());
-        let wrong = super::command().try_get_matches_from(["cachectl", "node"]);
+        let wrong = command().try_get_matches_from(["cachectl", "node"]);
         assert!(wrong.unwrap_err().to_string().contains("nodes"));
     }
 }

@@ -15,7 +15,7 @@ const WRITER: &str = "writer-writer-writer";
 const ADMIN: &str = "admin-admin-admin-";
 
 /// Every call and the least token that opens it. Reflection and health need none.
-const CALLS: [(&str, &str); 37] = [
+const CALLS: [(&str, &str); 38] = [
     ("/cached.cache.v1.Cache/Get", READER),
     ("/cached.cache.v1.Cache/BatchGet", READER),
     ("/cached.cache.v1.Cache/Pipeline", READER),
