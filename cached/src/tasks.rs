@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -9,18 +10,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Tells a task to end. A task selects on [`Stop::stopped`] wherever it waits.
-#[derive(Clone, Debug)]
-pub struct Stop(CancellationToken);
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    token: CancellationToken,
+    /// As the token says, without the lock that it takes to ask it.
+    stopped: Arc<AtomicBool>,
+}
 
 impl Stop {
     /// Resolves when the task should end, and at once from then on.
     pub async fn stopped(&self) {
-        self.0.cancelled().await;
+        self.token.cancelled().await;
     }
 
     /// Whether the task should end.
     pub fn is_stopped(&self) -> bool {
-        self.0.is_cancelled()
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.token.cancel();
     }
 }
 
@@ -33,7 +43,7 @@ pub struct Tasks {
 #[derive(Debug)]
 struct Inner {
     tracker: TaskTracker,
-    stop: CancellationToken,
+    stop: Stop,
     /// Names of the tasks that run, with how many run under each.
     running: Mutex<std::collections::BTreeMap<&'static str, usize>>,
 }
@@ -71,7 +81,7 @@ impl Tasks {
     pub fn new() -> Self {
         let inner = Inner {
             tracker: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            stop: Stop::default(),
             running: Mutex::default(),
         };
         Self {
@@ -81,7 +91,7 @@ impl Tasks {
 
     /// The token that all tasks get.
     pub fn stop_token(&self) -> Stop {
-        Stop(self.inner.stop.clone())
+        self.inner.stop.clone()
     }
 
     /// Starts a task. It must end soon after its [`Stop`] says so.
@@ -115,7 +125,7 @@ impl Tasks {
 
     /// Tells every task to end and waits for them; answers who did not in time.
     pub async fn stop_within(&self, deadline: Duration) -> Vec<(&'static str, usize)> {
-        self.inner.stop.cancel();
+        self.inner.stop.stop();
         self.inner.tracker.close();
         match tokio::time::timeout(deadline, self.inner.tracker.wait()).await {
             Ok(()) => Vec::new(),

@@ -8,17 +8,15 @@
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use bytes::Bytes;
 use cached_proto::limits::KEY_BYTES_MAX;
-use cached_proto::operation::{Condition, Operation, Reply};
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::ring::slot_of;
-use cached_proto::types::{GroupName, Key, MemberId, Slot};
+use cached_proto::types::{GroupName, MemberId};
 
 use super::{Router, groups};
-use crate::clock::WallMs;
+use crate::clock::{Moment, WallMs};
 use crate::cluster::view::{ClusterView, Serving};
-use crate::store::{Executed, GroupId, Read};
+use crate::store::{GroupId, Read, Spot};
 
 /// What plain operations of one group have in common. Short-lived: it holds on to a
 /// view, and to the time at which it was made.
@@ -31,6 +29,13 @@ pub struct Here<'a> {
     /// Misses may be loaded: they are not answered here.
     loads: bool,
 }
+
+/// Keys whose entries are [fetched](Here::fetch) together, at most.
+pub const FETCHED_MAX: usize = crate::store::FETCHED_MAX;
+
+/// Where a key is looked for. Good for as long as the process runs.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpot(Spot);
 
 /// What a plain read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +50,9 @@ pub enum FastRead {
 
 impl Router {
     /// What plain operations of a group have in common; `None`: this node serves
-    /// nothing now, or does not know the group.
-    pub fn here(&self, group: &GroupName) -> Option<Here<'_>> {
-        if matches!(self.serving_now(), Serving::Fenced(_)) {
+    /// nothing at that time, which is about now, or does not know the group.
+    pub fn here(&self, group: &GroupName, now: Moment) -> Option<Here<'_>> {
+        if !self.vouches(now) {
             return None;
         }
         let view = self.parts.view.load();
@@ -65,11 +70,11 @@ impl Router {
         })
     }
 
-    /// Whether what was carried out [here](Router::here) until now may be answered.
-    /// If not, this process was not sure of its slots any more at some time since:
-    /// reads may be stale, and nobody knows whether writes were applied.
-    pub fn vouches(&self) -> bool {
-        !matches!(self.serving_now(), Serving::Fenced(_))
+    /// Whether what was carried out [here](Router::here) until `now`, which was read
+    /// after it, may be answered. If not, this process was not sure of its slots any more
+    /// at some time since: reads may be stale, and nobody knows whether writes were applied.
+    pub fn vouches(&self, now: Moment) -> bool {
+        !matches!(self.parts.view.fence().check(now), Serving::Fenced(_))
     }
 
     /// The function that turns keys into slots.
@@ -86,14 +91,31 @@ impl Router {
 }
 
 impl Here<'_> {
+    /// Where a key is looked for; `None`: not here. Only for [`Here::fetch`] and, to spare
+    /// the work, for the operation on this very key.
+    #[inline]
+    pub fn spot(&self, key: &[u8]) -> Option<KeySpot> {
+        let is_lawful = (1..=KEY_BYTES_MAX).contains(&key.len());
+        let slot = slot_of(self.view.hash(), key);
+        let is_here = is_lawful && self.view.is_mine(slot);
+        is_here.then(|| KeySpot(self.router.parts.store.spot(slot, self.group, key)))
+    }
+
+    /// Fetches what operations on these keys will look at, so that they need not wait for
+    /// the machine's memory one after the other; `writes`: some of them are writes.
+    pub fn fetch(&self, spots: impl Iterator<Item = KeySpot> + Clone, writes: bool) {
+        let spots = spots.map(|KeySpot(spot)| spot);
+        self.router.parts.store.fetch(spots, writes);
+    }
+
     /// Reads the value of a key, and hands it to `found` if there is one: where it stands,
-    /// so `found` copies it and does nothing else.
-    pub fn get(&self, key: &[u8], found: impl FnOnce(&[u8])) -> FastRead {
-        let Some(slot) = self.own(key) else {
+    /// so `found` copies it and does nothing else. `spot` is the key's, if it is known.
+    pub fn get(&self, key: &[u8], spot: Option<KeySpot>, found: impl FnOnce(&[u8])) -> FastRead {
+        let Some(spot) = self.own(key, spot) else {
             return FastRead::NotHere;
         };
         let store = &self.router.parts.store;
-        let read = store.read_with(slot, self.group, key, self.now, |hit| {
+        let read = store.read_at(spot, key, self.now, |hit| {
             found(hit.value);
             hit.value.len()
         });
@@ -101,7 +123,7 @@ impl Here<'_> {
             Ok(Read::Hit(bytes)) => (FastRead::Hit, Some(bytes)),
             Ok(Read::KnownAbsent) => (FastRead::Miss, None),
             Ok(Read::Missed) if !self.loads => {
-                store.count_miss(slot, self.group);
+                store.count_miss(spot.slot(), self.group);
                 (FastRead::Miss, None)
             }
             _ => return FastRead::NotHere,
@@ -112,41 +134,33 @@ impl Here<'_> {
     }
 
     /// Writes the value of a key, with the group's usual time to live. False: it was
-    /// not written, and has to go the usual way. `value` is asked for only if the key
-    /// is here.
-    pub fn set(&self, key: &[u8], bytes: usize, value: impl FnOnce() -> Bytes) -> bool {
-        if bytes > self.router.parts.limits.value_bytes_max {
+    /// not written, and has to go the usual way. `spot` is the key's, if it is known.
+    pub fn set(&self, key: &[u8], spot: Option<KeySpot>, value: &[u8]) -> bool {
+        if value.len() > self.router.parts.limits.value_bytes_max {
             return false;
         }
-        let Some(slot) = self.own(key) else {
+        let Some(spot) = self.own(key, spot) else {
             return false;
-        };
-        let Ok(key) = Key::new(Bytes::copy_from_slice(key)) else {
-            return false;
-        };
-        let operation = Operation::Set {
-            key,
-            value: value(),
-            ttl: None,
-            condition: Condition::Always,
         };
         let store = &self.router.parts.store;
-        let executed = store.execute(slot, self.group, &operation, self.now);
-        let stored = matches!(
-            executed,
-            Ok(Executed::Reply(Reply::Set { stored: true, .. }))
-        );
-        if stored {
-            let hot = &self.router.parts.hot;
-            hot.touch(self.group, operation.key().as_bytes(), Some(bytes));
+        if store.set_copy(spot, key, value, self.now).is_err() {
+            return false;
         }
-        stored
+        let hot = &self.router.parts.hot;
+        hot.touch(self.group, key, Some(value.len()));
+        true
     }
 
-    /// The slot of a key, if the key is lawful and the slot is this node's.
-    fn own(&self, key: &[u8]) -> Option<Slot> {
-        let slot = slot_of(self.view.hash(), key);
-        let is_lawful = (1..=KEY_BYTES_MAX).contains(&key.len());
-        (is_lawful && self.view.is_mine(slot)).then_some(slot)
+    /// The key's spot, if the key is lawful and its slot is this node's.
+    #[inline]
+    fn own(&self, key: &[u8], spot: Option<KeySpot>) -> Option<Spot> {
+        // Another group's, or found before the slot was given up.
+        let is_good =
+            |spot: &KeySpot| spot.0.group() == self.group && self.view.is_mine(spot.0.slot());
+        match spot {
+            Some(spot) => Some(spot).filter(is_good),
+            None => self.spot(key),
+        }
+        .map(|KeySpot(spot)| spot)
     }
 }

@@ -31,6 +31,15 @@ impl Budget {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// What took so many bytes takes so many now.
+    pub(crate) fn change(&self, before: u64, after: u64) {
+        if after > before {
+            self.take(after - before);
+        } else if after < before {
+            self.give(before - after);
+        }
+    }
+
     /// Takes bytes into use if the bound then holds; nothing can always be taken.
     pub(crate) fn try_take(&self, bytes: u64) -> bool {
         let limit = self.limit();

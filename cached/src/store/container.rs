@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cached_proto::types::{Epoch, Slot, Version};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::prefetch::prefetch;
 use super::table::Table;
 use super::{ContainerId, GroupId, MoveLog, SlotInfo, SlotSum};
 use crate::clock::WallMs;
@@ -40,36 +41,40 @@ pub(crate) struct Staging {
 }
 
 /// The entries of one slot in one of its lives.
+///
+/// In the order in which operations look at it: what a read needs stands in the first line
+/// of the processor's cache, and what a write needs beside it in the third.
+#[repr(C, align(64))]
 pub(crate) struct Container {
-    pub(crate) id: ContainerId,
-    pub(crate) slot: Slot,
-    /// Epoch of the row under which it serves.
-    pub(crate) epoch: Epoch,
-    /// Upper half of its entries' versions: epoch under which it was empty last.
-    pub(crate) base: Epoch,
     pub(crate) state: State,
-    /// How often it was sealed.
-    pub(crate) seals: u32,
     /// Where its changes go while it moves.
     pub(crate) log: Option<Arc<MoveLog>>,
-    /// Number of the last change.
-    pub(crate) seq: u64,
     /// No operation takes place earlier: what had expired at the owner before stays so.
     pub(crate) floor: WallMs,
+    /// Its entries, by the hash of group and key.
+    pub(crate) table: Table,
+    /// Number of the last change.
+    pub(crate) seq: u64,
+    /// Upper half of its entries' versions: epoch under which it was empty last.
+    pub(crate) base: Epoch,
     /// Entries, without notes of absence.
     pub(crate) keys: u64,
     /// Bytes of keys, values and overhead.
     pub(crate) bytes: u64,
     /// Sum of its entries' fingerprints.
     pub(crate) digest: u64,
+    pub(crate) id: ContainerId,
+    pub(crate) slot: Slot,
+    /// How often it was sealed.
+    pub(crate) seals: u32,
+    /// Epoch of the row under which it serves.
+    pub(crate) epoch: Epoch,
     /// Hashes of entries that eviction, flush or sweep met while it was sealed, and took
     /// out of their order or due queue so as not to meet them again.
     pub(crate) aside: Vec<u64>,
     /// From this position on there may be entries that stand in no order or due queue;
     /// in a closed container, entries that are not freed yet.
     pub(crate) unsettled: u64,
-    /// Its entries, by the hash of group and key.
-    pub(crate) table: Table,
 }
 
 impl Container {
@@ -91,6 +96,15 @@ impl Container {
             aside: Vec::new(),
             unsettled: 0,
             table: Table::default(),
+        }
+    }
+
+    /// Fetches what its operations look at.
+    #[inline]
+    pub(crate) fn prefetch(&self, writes: bool) {
+        prefetch(self);
+        if writes {
+            prefetch(&self.seq);
         }
     }
 
@@ -158,7 +172,26 @@ pub(crate) fn fingerprint(name_hash: u64, key: &[u8], seq: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::offset_of;
+
     use super::*;
+
+    #[test]
+    fn what_is_looked_at_together_stands_together() {
+        let line = |at: usize| at / 64;
+        assert_eq!(align_of::<Container>(), 64);
+        assert_eq!(line(offset_of!(Container, table)), 0);
+        assert_eq!(
+            line(offset_of!(Container, table) + Table::READ_BYTES - 1),
+            0
+        );
+        let (from, to) = (
+            offset_of!(Container, seq),
+            offset_of!(Container, digest) + 7,
+        );
+        assert_eq!(line(from), line(to));
+        assert_eq!(size_of::<Container>(), 256);
+    }
 
     #[test]
     fn fingerprints_are_the_same_in_every_process() {

@@ -29,7 +29,23 @@ pub(crate) struct Entries {
 }
 
 /// What a new entry is to hold, beside what its [`Draft`] says.
-type Value<'a> = Option<&'a Bytes>;
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value<'a> {
+    /// Bytes that are copied, however many.
+    Copied(&'a [u8]),
+    /// Bytes that are copied unless they are [many](COPIED_BYTES_MAX).
+    Shared(&'a Bytes),
+}
+
+impl<'a> Value<'a> {
+    /// The bytes.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
 
 impl Entries {
     /// Memory that is not needed any more since this was last called.
@@ -46,7 +62,7 @@ impl Entries {
 
     /// Stores a new entry, in no order and not in the due queue. The draft's body is
     /// that of the value.
-    pub(crate) fn insert(&mut self, draft: Draft<'_>, value: Value<'_>) -> u32 {
+    pub(crate) fn insert(&mut self, draft: Draft<'_>, value: Option<Value<'_>>) -> u32 {
         let body = self.body(value);
         let draft = Draft { body, ..draft };
         let entry = self.arena.allocate(draft.granules());
@@ -56,7 +72,12 @@ impl Entries {
 
     /// Puts another entry in one's place, and leaves it in its order and its stamp with
     /// it; it must not be in the due queue. Answers its handle: if that is another, the caller tells everybody.
-    pub(crate) fn rewrite(&mut self, entry: u32, draft: Draft<'_>, value: Value<'_>) -> u32 {
+    pub(crate) fn rewrite(
+        &mut self,
+        entry: u32,
+        draft: Draft<'_>,
+        value: Option<Value<'_>>,
+    ) -> u32 {
         if let Body::Large { number, bytes } = self.get(entry).body() {
             self.large.remove(number as usize);
             self.large_bytes -= bytes as u64;
@@ -192,18 +213,18 @@ impl Entries {
         self.large_bytes + (self.large.capacity() * size_of::<(usize, Bytes)>()) as u64
     }
 
-    fn body<'a>(&mut self, value: Value<'a>) -> Body<'a> {
+    fn body<'a>(&mut self, value: Option<Value<'a>>) -> Body<'a> {
         let Some(value) = value else {
             return Body::Absent;
         };
-        let bytes = value.len();
+        let bytes = value.bytes().len();
         if bytes < LARGE_BYTES_MIN {
-            return Body::Value(value);
+            return Body::Value(value.bytes());
         }
         self.large_bytes += bytes as u64;
-        let value = match bytes {
-            0..=COPIED_BYTES_MAX => Bytes::copy_from_slice(value),
-            _ => value.clone(),
+        let value = match value {
+            Value::Shared(value) if bytes > COPIED_BYTES_MAX => value.clone(),
+            _ => Bytes::copy_from_slice(value.bytes()),
         };
         let number = self.large.insert(value) as u32;
         Body::Large { number, bytes }

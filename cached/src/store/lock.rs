@@ -17,6 +17,12 @@ impl ShardLock {
         Self(Mutex::new(shard))
     }
 
+    /// Looks at the shard, and changes nothing.
+    #[inline]
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Shard) -> R) -> R {
+        look(&self.0.lock())
+    }
+
     pub(crate) fn lock(&self) -> Held<'_> {
         Held {
             shard: self.0.lock(),

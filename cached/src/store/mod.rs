@@ -19,9 +19,11 @@
 //! has nothing left to give. With one shard that is exactly the
 //! policy of the group.
 
+mod ahead;
 mod arena;
 mod budget;
 mod container;
+mod containers;
 mod edit;
 mod entries;
 mod entry;
@@ -34,6 +36,7 @@ mod long_double;
 mod memory;
 mod moves;
 mod moving;
+mod prefetch;
 mod reading;
 mod relief;
 mod shard;
@@ -59,6 +62,7 @@ use groups::Groups;
 use lock::{Held, ShardLock};
 use shard::{CHUNK, Scope, Shard, ShardConfig};
 
+pub use ahead::{FETCHED_MAX, Spot};
 pub use edit::Unfit;
 pub use memory::{MemoryParts, MemoryUse};
 pub use moves::{Change, MoveLog, SlotSum};
@@ -78,6 +82,8 @@ pub struct Store {
     shards: Box<[ShardLock]>,
     groups: Groups,
     node: Arc<Budget>,
+    /// As its shards have it.
+    hash_seed: u64,
     last_container: AtomicU64,
     /// The shard at which the next sweep starts.
     sweep_from: AtomicUsize,
@@ -101,9 +107,10 @@ impl Store {
             .clamp(1, usize::from(SLOTS))
             .next_power_of_two();
         let node = Arc::new(Budget::new(config.memory_bytes));
+        let hash_seed = RandomState::new().hash_one(0);
         let shard = ShardConfig {
             shards_log2: shards.ilog2(),
-            hash_seed: RandomState::new().hash_one(0),
+            hash_seed,
             node: node.clone(),
         };
         Self {
@@ -112,6 +119,7 @@ impl Store {
                 .collect(),
             groups: Groups::default(),
             node,
+            hash_seed,
             last_container: AtomicU64::new(0),
             sweep_from: AtomicUsize::new(0),
         }

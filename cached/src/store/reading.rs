@@ -6,7 +6,7 @@ use cached_proto::operation::Operation;
 use cached_proto::types::{Slot, Version};
 
 use super::shard::Shard;
-use super::{Executed, GroupId, Refused, Store};
+use super::{Executed, GroupId, Refused, Spot, Store};
 use crate::clock::WallMs;
 
 /// Operations of a run: some ten microseconds, after which others get their turn.
@@ -46,8 +46,34 @@ impl Store {
         now: WallMs,
         read: impl FnOnce(Hit<'_>) -> R,
     ) -> Result<Read<R>, Refused> {
-        let mut shard = self.shard(slot).lock();
-        shard.read_with(slot, group, key, now, read)
+        self.read_at(self.spot(slot, group, key), key, now, read)
+    }
+
+    /// As [`Store::read_with`], with the [spot](Store::spot) of the key.
+    pub fn read_at<R>(
+        &self,
+        spot: Spot,
+        key: &[u8],
+        now: WallMs,
+        read: impl FnOnce(Hit<'_>) -> R,
+    ) -> Result<Read<R>, Refused> {
+        let mut shard = self.shard(spot.slot).lock();
+        shard.read_with(spot, key, now, read)
+    }
+
+    /// Writes a value from where it stands, with the group's time to live: as
+    /// [`Store::execute`] does for a set without condition. `spot` is that of the key.
+    pub fn set_copy(
+        &self,
+        spot: Spot,
+        key: &[u8],
+        value: &[u8],
+        now: WallMs,
+    ) -> Result<(), Refused> {
+        let mut shard = self.shard(spot.slot).lock();
+        let set = shard.set_copy(spot, key, value, now);
+        self.settle(shard, spot.slot, spot.group);
+        set
     }
 
     /// Begins a run of operations under the lock of a slot's shard, which is held until
@@ -99,8 +125,9 @@ impl Run<'_> {
         now: WallMs,
         read: impl FnOnce(Hit<'_>) -> R,
     ) -> Result<Read<R>, Refused> {
+        let spot = self.store.spot(slot, group, key);
         let shard = self.next(slot)?;
-        shard.read_with(slot, group, key, now, read)
+        shard.read_with(spot, key, now, read)
     }
 
     /// As [`Store::execute`]; refused as not served where the run does not take the slot.

@@ -9,6 +9,7 @@
 //! entry once, however the table grows and shrinks meanwhile.
 
 use super::arena::NONE;
+use super::prefetch::prefetch;
 
 /// Entries of a bucket.
 const PLACES: usize = 12;
@@ -49,18 +50,17 @@ impl Bucket {
 
 /// A growing row of buckets, in extents of which the last one grows by about an eighth.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Buckets {
+    /// Their number, so that a lookup finds it beside what it reads next.
+    len: usize,
     first: Vec<Bucket>,
     rest: Vec<Vec<Bucket>>,
 }
 
 impl Buckets {
     fn len(&self) -> usize {
-        let rest = self
-            .rest
-            .last()
-            .map_or(0, |last| (self.rest.len() - 1) * EXTENT + last.len());
-        self.first.len() + rest
+        self.len
     }
 
     #[inline]
@@ -93,9 +93,11 @@ impl Buckets {
             last.reserve_exact(1 + last.len() / 8);
         }
         last.push(bucket);
+        self.len += 1;
     }
 
     fn pop(&mut self) -> Option<Bucket> {
+        self.len = self.len.saturating_sub(1);
         if let Some(last) = self.rest.last_mut() {
             let bucket = last.pop();
             if last.is_empty() {
@@ -120,6 +122,7 @@ impl Buckets {
 
 /// The table. Whoever changes it says how to find the hash of an entry that is in it.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Table {
     buckets: Buckets,
     overflow: Buckets,
@@ -150,6 +153,10 @@ impl<'a> Iterator for Chain<'a> {
 type Spot = (Option<u32>, usize);
 
 impl Table {
+    /// Bytes from its beginning on that lead to the first buckets.
+    #[cfg(test)]
+    pub(crate) const READ_BYTES: usize = size_of::<usize>() + size_of::<Vec<Bucket>>();
+
     /// How many entries.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -173,6 +180,32 @@ impl Table {
             }
         }
         None
+    }
+
+    /// Fetches the first bucket in which entries with this hash would be.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let number = self.address(hash);
+        if number < self.buckets.len() {
+            prefetch(self.buckets.at(number));
+        }
+    }
+
+    /// The entry that most likely is the one with this hash, if it stands in the first
+    /// bucket of its chain; the next bucket is fetched otherwise.
+    #[inline]
+    pub(crate) fn likely(&self, hash: u64) -> Option<u32> {
+        let number = self.address(hash);
+        if number >= self.buckets.len() {
+            return None;
+        }
+        let (bucket, tag) = (self.buckets.at(number), tag(hash));
+        let mut entries = bucket.entries.iter().zip(bucket.tags);
+        let found = entries.find(|(entry, other)| *other == tag && **entry != NONE);
+        if found.is_none() && bucket.next != NONE {
+            prefetch(self.overflow.at(bucket.next as usize));
+        }
+        found.map(|(entry, _)| *entry)
     }
 
     /// Takes an entry in.

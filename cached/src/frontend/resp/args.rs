@@ -50,6 +50,11 @@ impl<'a> Args<'a> {
         frame.get(start..end).unwrap_or_default()
     }
 
+    /// Whether the command has a buffer of its own.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.frame, Frame::Shared(_))
+    }
+
     /// The word at `index`, to keep. Copied unless it is large.
     pub fn keep(&self, index: usize) -> Bytes {
         let word = self.get(index);

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::ahead::{Ahead, Known};
 use super::args::{Args, Frame};
 use super::decode::{DecodeLimits, Decoded, Decoder, ProtocolError};
+use super::ending::Ending;
 use super::errors::ErrorReply;
 use super::pass::{Finished, Part, Place, REPLY_BYTES_MAX, is_withheld, value_bytes};
 use super::reply::Reply;
@@ -89,6 +91,8 @@ pub(super) struct Connection<I> {
     activity: Arc<Activity>,
     decoder: Decoder,
     input: BytesMut,
+    /// The commands with which `input` begins.
+    ahead: Ahead,
     /// What `input` counts with among all connections'.
     held: Held,
     read_bytes: usize,
@@ -103,6 +107,7 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
             activity,
             decoder: Decoder::new(limits),
             input: BytesMut::new(),
+            ahead: Ahead::default(),
             held: Held::nothing(Arc::clone(&session.parts.unfinished)),
             read_bytes: READ_BYTES_MIN,
             work: Work::new(session),
@@ -111,12 +116,15 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
 
     /// Answers until the client ends it, or `stop` does.
     pub(super) async fn run(mut self, stop: Stop) -> io::Result<()> {
-        let mut stopped = pin!(stop.stopped());
+        let stopped = pin!(stop.stopped());
+        let mut ending = Ending::new(&stop, stopped);
+        let parts = Arc::clone(&self.work.session.parts);
+        let router = &parts.frontends.router;
         // A pool opens connections that it may need: silence is no slow request.
         drop(self.activity.begin());
         let mut answering = None;
         loop {
-            let next = self.take_in()?;
+            let next = self.take_in(router)?;
             if self.work.has_taken() {
                 answering.get_or_insert_with(|| self.activity.begin());
             }
@@ -139,16 +147,14 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
                 Next::End if idle => return self.stream.shutdown().await,
                 Next::Wait | Next::End if !idle => self.work.progress().await,
                 Next::Wait | Next::Write | Next::End => {}
-                Next::Read if stop.is_stopped() => self.work.session.closing = true,
-                Next::Read => self.read(stopped.as_mut()).await?,
+                Next::Read if ending.is_there() => self.work.session.closing = true,
+                Next::Read => self.read(&mut ending).await?,
             }
         }
     }
 
     /// Goes through what was read, up to something that has to be waited for.
-    fn take_in(&mut self) -> io::Result<Next> {
-        let parts = Arc::clone(&self.work.session.parts);
-        let router = &parts.frontends.router;
+    fn take_in(&mut self, router: &Router) -> io::Result<Next> {
         let mut here = None;
         self.work.begin();
         let next = loop {
@@ -173,6 +179,43 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
     /// Takes the next command, if it is there; `None`: another may follow.
     fn take_one<'r>(&mut self, router: &'r Router, here: &mut Option<Here<'r>>) -> Option<Next> {
         let stranger = self.work.session.is_stranger();
+        if self.ahead.next().is_none() {
+            if stranger {
+                return self.take_other(stranger, router, here);
+            }
+            self.ahead
+                .find(&mut self.decoder, &self.input, OWN_BUFFER_BYTES);
+            let work = &self.work;
+            self.ahead
+                .fetch(&self.input, here, |here| work.find_here(router, here));
+        } else if stranger {
+            self.ahead.forget();
+            self.decoder.restart();
+        }
+        let Some(found) = self.ahead.next() else {
+            return self.take_other(stranger, router, here);
+        };
+        let frame = Frame::Borrowed(&self.input[..found.bytes]);
+        let args = Args::new(frame, self.ahead.spans(&found));
+        let took = (self.work).take(&args, found.bytes, found.known, router, here);
+        let next = match took {
+            Took::Held => return Some(Next::Wait),
+            Took::Ask(ask) => Some(Next::Ask(ask)),
+            Took::Done => None,
+        };
+        self.ahead.advance();
+        self.input.advance(found.bytes);
+        next
+    }
+
+    /// Takes what is no multibulk command of everyday length, or the first words of one
+    /// who has not said who he is.
+    fn take_other<'r>(
+        &mut self,
+        stranger: bool,
+        router: &'r Router,
+        here: &mut Option<Here<'r>>,
+    ) -> Option<Next> {
         let (bytes, inline) = match self.decoder.decode(&self.input, stranger) {
             Ok(Decoded::Partial) => return Some(Next::Read),
             Ok(Decoded::Blank(bytes)) => {
@@ -188,6 +231,7 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
             }
         };
         let spans = self.decoder.spans();
+        let known = Known::default();
         if bytes >= OWN_BUFFER_BYTES {
             // What is taken when nothing waits is never held.
             if !self.work.is_idle() {
@@ -195,7 +239,7 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
             }
             let frame = self.input.split_to(bytes).freeze();
             let args = Args::new(Frame::Shared(&frame), spans);
-            return match self.work.take(&args, bytes, router, here) {
+            return match self.work.take(&args, bytes, known, router, here) {
                 Took::Ask(ask) => Some(Next::Ask(ask)),
                 Took::Done | Took::Held => None,
             };
@@ -206,7 +250,7 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
             &self.input[..bytes]
         };
         let args = Args::new(Frame::Borrowed(frame), spans);
-        let next = match self.work.take(&args, bytes, router, here) {
+        let next = match self.work.take(&args, bytes, known, router, here) {
             Took::Held => return Some(Next::Wait),
             Took::Ask(ask) => Some(Next::Ask(ask)),
             Took::Done => None,
@@ -217,7 +261,7 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
 
     /// Reads what is there, or waits for it; ends earlier when something is done, or
     /// everything shall end. Cancel-safe.
-    async fn read(&mut self, stopped: Pin<&mut impl Future<Output = ()>>) -> io::Result<()> {
+    async fn read(&mut self, ending: &mut Ending<'_, impl Future<Output = ()>>) -> io::Result<()> {
         if self.input.is_empty() && self.input.capacity() > READ_BYTES_MAX {
             self.input = BytesMut::new();
         }
@@ -230,7 +274,7 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin> Connection<I> {
             biased;
             read = self.stream.read_buf(&mut self.input) => read?,
             () = self.work.progress(), if waits => return Ok(()),
-            () = stopped, if !waits => 0,
+            () = ending.come(), if !waits => 0,
         };
         if read == 0 {
             self.work.session.closing = true;
@@ -390,9 +434,13 @@ where
         stream.flush().await?;
         return Ok(true);
     }
-    match stream.write_buf(out).await? {
+    // One piece, so none of what the system does for several.
+    match stream.write(out).await? {
         0 => Err(io::ErrorKind::WriteZero.into()),
-        _ => Ok(false),
+        bytes => {
+            out.advance(bytes);
+            Ok(false)
+        }
     }
 }
 

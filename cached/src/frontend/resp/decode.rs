@@ -76,6 +76,11 @@ impl Decoder {
         }
     }
 
+    /// Forgets what it has looked at: the next bytes are the start of a command again.
+    pub fn restart(&mut self) {
+        (self.seen, self.left) = (0, None);
+    }
+
     /// Where the words of the command stand that was found last.
     pub fn spans(&self) -> &[Span] {
         &self.spans
@@ -100,7 +105,7 @@ impl Decoder {
                 return Err(self.too_long());
             }
         } else {
-            (self.seen, self.left) = (0, None);
+            self.restart();
         }
         Ok(decoded)
     }

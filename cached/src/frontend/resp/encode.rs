@@ -22,8 +22,8 @@ impl RespVersion {
     }
 }
 
-/// Longest text of a 64-bit number with its sign.
-const DIGITS_MAX: usize = 20;
+/// Longest line of a 64-bit number: its kind, sign and 19 digits, and CR LF.
+const NUMBER_BYTES_MAX: usize = 23;
 
 /// `+OK` and the like. `text` holds neither CR nor LF.
 pub(super) fn simple(text: &str, out: &mut BytesMut) {
@@ -47,13 +47,12 @@ pub(super) fn error(text: &str, out: &mut BytesMut) {
 
 /// `:7`.
 pub(super) fn integer(number: i64, out: &mut BytesMut) {
-    let mut digits = [0; DIGITS_MAX];
-    line(b':', decimal(number, &mut digits), out);
+    out.put_slice(number_line(b':', number, &mut [0; NUMBER_BYTES_MAX]));
 }
 
 /// `$3 foo`.
 pub(super) fn bulk(bytes: &[u8], out: &mut BytesMut) {
-    out.reserve(bytes.len() + DIGITS_MAX + 5);
+    out.reserve(bytes.len() + NUMBER_BYTES_MAX + 2);
     head(b'$', bytes.len(), out);
     out.put_slice(bytes);
     out.put_slice(b"\r\n");
@@ -140,18 +139,18 @@ fn line(kind: u8, text: &[u8], out: &mut BytesMut) {
 }
 
 fn head(kind: u8, length: usize, out: &mut BytesMut) {
-    let mut digits = [0; DIGITS_MAX];
     let length = i64::try_from(length).unwrap_or(i64::MAX);
-    line(kind, decimal(length, &mut digits), out);
+    out.put_slice(number_line(kind, length, &mut [0; NUMBER_BYTES_MAX]));
 }
 
-/// The digits of a number, at the end of `digits`.
-fn decimal(number: i64, digits: &mut [u8; DIGITS_MAX]) -> &[u8] {
+/// The line of a number, at the end of `line`.
+fn number_line(kind: u8, number: i64, line: &mut [u8; NUMBER_BYTES_MAX]) -> &[u8] {
     let mut rest = number.unsigned_abs();
-    let mut start = DIGITS_MAX;
+    let mut start = NUMBER_BYTES_MAX - 2;
+    line[start..].copy_from_slice(b"\r\n");
     loop {
         start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
+        line[start] = b'0' + (rest % 10) as u8;
         rest /= 10;
         if rest == 0 {
             break;
@@ -159,7 +158,26 @@ fn decimal(number: i64, digits: &mut [u8; DIGITS_MAX]) -> &[u8] {
     }
     if number < 0 {
         start -= 1;
-        digits[start] = b'-';
+        line[start] = b'-';
     }
-    &digits[start..]
+    start -= 1;
+    line[start] = kind;
+    &line[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_spelled_to_the_last() {
+        for number in [0, 7, -7, 10, 1_000_000, i64::MAX, i64::MIN] {
+            let mut out = BytesMut::new();
+            integer(number, &mut out);
+            assert_eq!(out, format!(":{number}\r\n").as_bytes());
+        }
+        let mut out = BytesMut::new();
+        bulk(b"0123456789", &mut out);
+        assert_eq!(out, "$10\r\n0123456789\r\n");
+    }
 }

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+mod ahead;
 pub mod args;
 pub mod clients;
 mod commands;
@@ -21,6 +22,7 @@ mod connection;
 pub mod data;
 pub mod decode;
 mod encode;
+mod ending;
 pub mod errors;
 mod glob;
 mod listener;

@@ -104,6 +104,11 @@ impl Pass {
         }
     }
 
+    /// The group that its operations are about.
+    pub(super) fn group(&self) -> &GroupName {
+        &self.group
+    }
+
     /// Whether nothing in it waits, and nothing is to be said.
     pub(super) fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.text.is_empty()

@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 
+use super::ahead::Known;
 use super::args::Args;
 use super::encode;
 use super::errors::ErrorReply;
@@ -26,7 +27,7 @@ use crate::clock::Moment;
 use crate::command::Command;
 use crate::requests::{Kind, Protocol};
 use crate::router::Router;
-use crate::router::fast::{FastRead, Here};
+use crate::router::fast::{FastRead, Here, KeySpot};
 
 /// Passes that wait for other nodes at a time: enough to hide a round trip; when so
 /// many wait, no more is read, so that a client that sends faster than its answers come
@@ -112,9 +113,9 @@ impl Work {
         if self.tally.is_empty() {
             return true;
         }
-        let took = frontends.clock.now().since(self.started);
-        if frontends.router.vouches() {
-            self.tally.count(frontends, took);
+        let now = frontends.clock.now();
+        if frontends.router.vouches(now) {
+            self.tally.count(frontends, now.since(self.started));
             return true;
         }
         self.tally = Tally::default();
@@ -150,6 +151,9 @@ impl Work {
 
     /// Sends what was collected on its way.
     fn launch(&mut self) {
+        if self.pass.is_empty() && self.pass.group() == &self.session.group {
+            return;
+        }
         let parts = Arc::clone(self.parts());
         let next = Pass::new(
             self.session.group.clone(),
@@ -166,16 +170,18 @@ impl Work {
         self.waiting.push_back(Box::pin(pass.carry_out(frontends)));
     }
 
-    /// Takes a command of so many bytes. `here` is kept from one to the next.
+    /// Takes a command of so many bytes, of which that may be known already. `here` is
+    /// kept from one to the next.
     pub(super) fn take<'r>(
         &mut self,
         args: &Args<'_>,
         bytes: usize,
+        known: Known,
         router: &'r Router,
         here: &mut Option<Here<'r>>,
     ) -> Took {
         self.taken = true;
-        let spec = match command_of(args) {
+        let spec = match known.spec.map_or_else(|| command_of(args), Ok) {
             Ok(spec) => spec,
             Err(error) => {
                 // A browser that was made to send a request here: it must not go on, or
@@ -189,19 +195,17 @@ impl Work {
         }
         match spec.handler {
             Handler::Get(parse) => {
-                self.find_here(router, here);
-                if let Some(here) = here
-                    && self.fast_get(args, here)
+                if let Some(here) = self.find_here(router, here)
+                    && self.fast_get(args, known.spot, here)
                 {
                     return Took::Done;
                 }
                 self.data(spec, parse, args, bytes)
             }
             Handler::Set(parse) => {
-                self.find_here(router, here);
-                if let Some(here) = here
-                    && args.len() == 3
-                    && self.fast_set(args, here)
+                if args.len() == 3
+                    && let Some(here) = self.find_here(router, here)
+                    && self.fast_set(args, known.spot, here)
                 {
                     return Took::Done;
                 }
@@ -227,10 +231,16 @@ impl Work {
         }
     }
 
-    fn find_here<'r>(&self, router: &'r Router, here: &mut Option<Here<'r>>) {
+    /// What plain commands have in common, if they can be carried out here.
+    pub(super) fn find_here<'h, 'r>(
+        &self,
+        router: &'r Router,
+        here: &'h mut Option<Here<'r>>,
+    ) -> Option<&'h Here<'r>> {
         if here.is_none() {
-            *here = router.here(&self.session.group);
+            *here = router.here(&self.session.group, self.started);
         }
+        here.as_ref()
     }
 
     /// Whether a key may be touched now, although something waits.
@@ -244,14 +254,14 @@ impl Work {
         !self.keys.contains(&key) && !self.pass.waits_for(&key)
     }
 
-    fn fast_get(&mut self, args: &Args<'_>, here: &Here<'_>) -> bool {
+    fn fast_get(&mut self, args: &Args<'_>, spot: Option<KeySpot>, here: &Here<'_>) -> bool {
         let key = args.get(1);
         if self.session.replies != Replies::On || !self.is_free(key) {
             return false;
         }
         let version = self.session.version;
         let out = self.sink();
-        match here.get(key, |value| encode::bulk(value, out)) {
+        match here.get(key, spot, |value| encode::bulk(value, out)) {
             FastRead::Hit => self.tally.hits += 1,
             FastRead::Miss => {
                 self.tally.misses += 1;
@@ -262,12 +272,13 @@ impl Work {
         true
     }
 
-    fn fast_set(&mut self, args: &Args<'_>, here: &Here<'_>) -> bool {
+    fn fast_set(&mut self, args: &Args<'_>, spot: Option<KeySpot>, here: &Here<'_>) -> bool {
         let (key, value) = (args.get(1), args.get(2));
         if self.session.replies != Replies::On || !self.is_free(key) {
             return false;
         }
-        if !here.set(key, value.len(), || args.keep(2)) {
+        // A value with a buffer of its own is kept rather than copied.
+        if args.is_shared() || !here.set(key, spot, value) {
             return false;
         }
         self.tally.sets += 1;

@@ -130,6 +130,12 @@ impl Arena {
         &self.segments[segment_of(cell)].bytes()[offset_of(cell)..]
     }
 
+    /// The same of a handle that may be good no more, or none.
+    pub(crate) fn find(&self, cell: u32) -> Option<&[u8]> {
+        let segment = self.segments.get(segment_of(cell))?;
+        segment.bytes().get(offset_of(cell)..)
+    }
+
     /// The same, to be changed.
     #[inline]
     pub(crate) fn cell_mut(&mut self, cell: u32) -> &mut [u8] {

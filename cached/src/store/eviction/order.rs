@@ -61,6 +61,11 @@ impl Order {
         }
     }
 
+    /// Whether a use changes an entry's neighbours.
+    pub(crate) fn is_relinked(&self) -> bool {
+        matches!(self, Self::Lru(_))
+    }
+
     /// Takes an entry out of its list, if it is in one. `evicted`: for want of room, with
     /// the hash of its key.
     pub(crate) fn remove(&mut self, entries: &mut impl Ordered, entry: u32, evicted: Option<u64>) {

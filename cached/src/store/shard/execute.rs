@@ -7,8 +7,9 @@ use cached_proto::types::{Slot, Ttl, Version};
 
 use super::{Gone, Place, Shard};
 use crate::clock::WallMs;
+use crate::store::entries::Value;
 use crate::store::entry::Deadline;
-use crate::store::{Executed, GroupId, Hit, Read, Refused};
+use crate::store::{Executed, GroupId, Hit, Read, Refused, Spot};
 
 impl Shard {
     /// Carries out one operation.
@@ -48,7 +49,7 @@ impl Shard {
                 condition,
             } => {
                 let place = self.place_to_write(slot, group, key.as_bytes(), now)?;
-                self.set(&place, value, *ttl, *condition)?
+                self.set(&place, Value::Shared(value), *ttl, *condition)?
             }
             Operation::Delete { key, condition } => {
                 let place = self.place_to_write(slot, group, key.as_bytes(), now)?;
@@ -92,13 +93,12 @@ impl Shard {
     /// Reads a value where it stands; a miss is not counted.
     pub(crate) fn read_with<R>(
         &mut self,
-        slot: Slot,
-        group: GroupId,
+        spot: Spot,
         key: &[u8],
         now: WallMs,
         read: impl FnOnce(Hit<'_>) -> R,
     ) -> Result<Read<R>, Refused> {
-        let place = self.place_to_read(slot, group, key, now)?;
+        let place = self.place_to_read_at(spot, key, now)?;
         let Some(index) = self.look_up(&place, false) else {
             self.evacuate();
             return Ok(Read::Missed);
@@ -113,6 +113,20 @@ impl Shard {
             version: container.version(entry.seq()),
             ttl_ms: entry.deadline().left_ms(place.now),
         })))
+    }
+
+    /// Writes a copy of a value, with the group's time to live.
+    pub(crate) fn set_copy(
+        &mut self,
+        spot: Spot,
+        key: &[u8],
+        value: &[u8],
+        now: WallMs,
+    ) -> Result<(), Refused> {
+        let place = self.place_to_write_at(spot, key, now)?;
+        let set = self.set(&place, Value::Copied(value), None, Condition::Always);
+        self.evacuate();
+        set.map(|_| ())
     }
 
     /// Counts a read that found nothing.
@@ -179,11 +193,11 @@ impl Shard {
     fn set(
         &mut self,
         place: &Place<'_>,
-        value: &Bytes,
+        value: Value<'_>,
         ttl: Option<Ttl>,
         condition: Condition,
     ) -> Result<Reply, Refused> {
-        self.check_fits(place, value.len())?;
+        self.check_fits(place, value.bytes().len())?;
         let found = self.find(place);
         let current = self.version(found);
         if !holds(condition, current) {
@@ -192,7 +206,7 @@ impl Shard {
                 version: current,
             });
         }
-        self.fills.kill(self.fill_key(place));
+        self.kill_fill(place);
         let deadline = self.deadline(place.group, ttl, place.now);
         let version = self.put(place, found, Some(value), deadline);
         self.groups[place.group.index()].counters.sets += 1;
@@ -205,7 +219,7 @@ impl Shard {
     /// Kills the key's fill token and its note of absence in any case: who deletes
     /// says that what an origin told before is out of date.
     fn delete(&mut self, place: &Place<'_>, condition: Condition) -> Reply {
-        self.fills.kill(self.fill_key(place));
+        self.kill_fill(place);
         let found = self.find(place);
         let current = self.version(found);
         if current.is_some() && !holds(condition, current) {

@@ -2,10 +2,12 @@
 
 use cached_proto::types::Slot;
 
-use super::{FillKey, Shard};
+use super::Shard;
 use crate::clock::WallMs;
 use crate::faults::{Fault, planted};
+use crate::store::entries::Value;
 use crate::store::entry::Deadline;
+use crate::store::fills::FillKey;
 use crate::store::{Fill, FillToken, Filled, GroupId, Refused};
 
 impl Shard {
@@ -67,7 +69,7 @@ impl Shard {
         };
         self.check_fits(&place, value.as_ref().map_or(0, bytes::Bytes::len))?;
         let found = self.find(&place);
-        let version = self.put(&place, found, value.as_ref(), deadline);
+        let version = self.put(&place, found, value.as_ref().map(Value::Shared), deadline);
         Ok(Filled::Stored(version))
     }
 

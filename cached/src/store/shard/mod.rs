@@ -5,8 +5,10 @@
 
 mod evacuate;
 mod execute;
+mod fetch;
 mod fill;
 mod moving;
+mod place;
 mod room;
 mod shed;
 mod slots;
@@ -17,23 +19,21 @@ mod walk;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use cached_proto::types::{GroupName, Slot, Ttl, Version};
-use slab::Slab;
+use cached_proto::types::{GroupName, Ttl, Version};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::arena::Released;
 use super::budget::Budget;
-use super::container::{Container, State, fingerprint, name_hash};
-use super::entries::{Due, Entries};
+use super::container::{State, fingerprint, name_hash};
+use super::containers::Containers;
+use super::entries::{Due, Entries, Value};
 use super::entry::{Body, Deadline, Draft, OVERHEAD_BYTES};
-use super::eviction::{Order, Ordered, Stamps};
+use super::eviction::{Order, Stamps};
 use super::expiry::DueQueue;
 use super::fills::{FillKey, FillTable};
 use super::table::Table;
-use super::{ContainerId, GroupCounters, GroupId, GroupSettings, MemoryParts, Refused};
+use super::{ContainerId, GroupCounters, GroupId, GroupSettings, MemoryParts};
 use crate::clock::WallMs;
-use crate::faults::{Fault, planted};
 
 pub(crate) use room::Scope;
 
@@ -57,7 +57,7 @@ pub(crate) struct Shard {
     config: ShardConfig,
     entries: Entries,
     /// Containers that serve, those that are being filled, and those being emptied.
-    containers: Slab<Container>,
+    containers: Containers,
     /// The container that serves each slot, by the slot's upper bits.
     serving: Vec<Option<u32>>,
     /// Containers that another node fills.
@@ -124,7 +124,7 @@ impl Shard {
         Self {
             config,
             entries: Entries::default(),
-            containers: Slab::new(),
+            containers: Containers::default(),
             serving: vec![None; slots],
             staged: BTreeMap::new(),
             unsettled: Vec::new(),
@@ -188,7 +188,7 @@ impl Shard {
     /// container.
     pub(crate) fn payload_bytes(&self) -> (u64, u64) {
         let mut sums = (0, 0);
-        for (_, container) in &self.containers {
+        for container in self.containers.iter() {
             let entries = container.table.len() as u64;
             let bytes = container.bytes.saturating_sub(entries * OVERHEAD_BYTES);
             match container.state {
@@ -197,76 +197,6 @@ impl Shard {
             }
         }
         sums
-    }
-
-    /// Where an operation on a key takes place, and when.
-    fn place<'a>(
-        &self,
-        slot: Slot,
-        group: GroupId,
-        key: &'a [u8],
-        now: WallMs,
-    ) -> Result<Place<'a>, Refused> {
-        let place = self.place_in_any(slot, group, key, now)?;
-        if self.containers[place.container as usize].is_sealed() {
-            return Err(Refused::Sealed(slot));
-        }
-        Ok(place)
-    }
-
-    /// The same for a read.
-    fn place_to_read<'a>(
-        &self,
-        slot: Slot,
-        group: GroupId,
-        key: &'a [u8],
-        now: WallMs,
-    ) -> Result<Place<'a>, Refused> {
-        if planted(Fault::R3) {
-            return self.place_in_any(slot, group, key, now);
-        }
-        self.place(slot, group, key, now)
-    }
-
-    /// The same for a write, which is refused where its change could not be sent on.
-    fn place_to_write<'a>(
-        &self,
-        slot: Slot,
-        group: GroupId,
-        key: &'a [u8],
-        now: WallMs,
-    ) -> Result<Place<'a>, Refused> {
-        let place = self.place(slot, group, key, now)?;
-        match &self.containers[place.container as usize].log {
-            Some(log) if log.is_full() => Err(Refused::Congested(slot)),
-            _ => Ok(place),
-        }
-    }
-
-    fn place_in_any<'a>(
-        &self,
-        slot: Slot,
-        group: GroupId,
-        key: &'a [u8],
-        now: WallMs,
-    ) -> Result<Place<'a>, Refused> {
-        let container = self.serving[self.local(slot)].ok_or(Refused::NotServed(slot))?;
-        let hash = hash(self.config.hash_seed, group, key);
-        Ok(Place {
-            container,
-            group,
-            key,
-            hash,
-            now: now.max(self.containers[container as usize].floor),
-        })
-    }
-
-    fn fill_key(&self, place: &Place<'_>) -> FillKey {
-        let container = self.containers[place.container as usize].id;
-        FillKey {
-            container,
-            hash: place.hash,
-        }
     }
 
     /// The entry of a key, whether or not its time is over.
@@ -296,21 +226,21 @@ impl Shard {
         &mut self,
         place: &Place<'_>,
         found: Option<u32>,
-        value: Option<&Bytes>,
+        value: Option<Value<'_>>,
         deadline: Deadline,
     ) -> Version {
-        let before = found.map(|index| {
-            self.discount(index);
-            self.entries.charge(index)
-        });
+        let before = found.map(|index| self.leave_counts(index));
         let container = &mut self.containers[place.container as usize];
         let seq = container.next_seq();
         let version = container.version(seq);
         let index = self.store(place, found, value, seq, deadline);
-        self.count(index);
+        let after = self.enter_counts(index);
+        let group = &mut self.groups[place.group.index()];
+        for budget in [&*group.budget, &*self.config.node] {
+            budget.change(before.unwrap_or_default(), after);
+        }
         if let Some(before) = before {
-            let order = &mut self.groups[place.group.index()].order;
-            order.resized(&self.entries, index, before);
+            group.order.resized(&self.entries, index, before);
         }
         self.touch(place, index);
         self.queue(index);
@@ -326,7 +256,7 @@ impl Shard {
         &mut self,
         place: &Place<'_>,
         found: Option<u32>,
-        value: Option<&Bytes>,
+        value: Option<Value<'_>>,
         seq: u64,
         deadline: Deadline,
     ) -> u32 {
@@ -446,65 +376,90 @@ impl Shard {
         }
     }
 
-    /// Adds an entry to every sum that it is part of.
-    fn count(&mut self, index: u32) {
-        let bytes = self.enter_sums(index);
-        self.config.node.take(bytes);
-    }
-
-    /// Takes an entry from every sum that it is part of.
-    fn discount(&mut self, index: u32) {
-        let bytes = self.leave_sums(index);
-        self.config.node.give(bytes);
-    }
-
     /// Adds an entry to the sums of its container and group; answers its bytes. What is
     /// staged counts for its group only when it serves: its owner counts it till then.
     fn enter_sums(&mut self, index: u32) -> u64 {
         let entry = self.entries.get(index);
-        let (bytes, keys) = (entry.charge(), u64::from(entry.is_key()));
-        let group = &mut self.groups[entry.group().index()];
-        let container = &mut self.containers[usize::from(entry.container())];
-        self.charged += bytes;
-        container.bytes += bytes;
-        container.keys += keys;
-        let print = fingerprint(group.name_hash, entry.key(), entry.seq());
-        container.digest = container.digest.wrapping_add(print);
-        if let State::Staging(staging) = &mut container.state {
-            let sums = staging.groups.entry(entry.group()).or_default();
+        let (group, keys) = (entry.group(), u64::from(entry.is_key()));
+        let number = usize::from(entry.container());
+        if let State::Staging(staging) = &mut self.containers[number].state {
+            let bytes = entry.charge();
+            let sums = staging.groups.entry(group).or_default();
             *sums = (sums.0 + keys, sums.1 + bytes);
+            self.enter_container(index)
         } else {
-            group.counters.keys += keys;
-            group.budget.take(bytes);
+            let bytes = self.enter_counts(index);
+            self.groups[group.index()].budget.take(bytes);
+            bytes
         }
-        bytes
     }
 
     /// Undoes [`Shard::enter_sums`].
     fn leave_sums(&mut self, index: u32) -> u64 {
         let entry = self.entries.get(index);
-        let (bytes, keys) = (entry.charge(), u64::from(entry.is_key()));
-        let group = &mut self.groups[entry.group().index()];
+        let (group, keys) = (entry.group(), u64::from(entry.is_key()));
+        let number = usize::from(entry.container());
+        if let State::Staging(staging) = &mut self.containers[number].state {
+            let bytes = entry.charge();
+            let sums = staging.groups.entry(group).or_default();
+            *sums = (sums.0 - keys, sums.1 - bytes);
+            self.leave_container(index)
+        } else {
+            let bytes = self.leave_counts(index);
+            self.groups[group.index()].budget.give(bytes);
+            bytes
+        }
+    }
+
+    /// Adds an entry in service to all sums but those of the bounds; answers its bytes.
+    fn enter_counts(&mut self, index: u32) -> u64 {
+        let entry = self.entries.get(index);
+        let keys = u64::from(entry.is_key());
+        self.groups[entry.group().index()].counters.keys += keys;
+        self.enter_container(index)
+    }
+
+    /// Undoes [`Shard::enter_counts`].
+    fn leave_counts(&mut self, index: u32) -> u64 {
+        let entry = self.entries.get(index);
+        let keys = u64::from(entry.is_key());
+        self.groups[entry.group().index()].counters.keys -= keys;
+        self.leave_container(index)
+    }
+
+    /// Adds an entry to the sums of its container; answers its bytes.
+    fn enter_container(&mut self, index: u32) -> u64 {
+        let entry = self.entries.get(index);
+        let bytes = entry.charge();
+        let name_hash = self.groups[entry.group().index()].name_hash;
+        let container = &mut self.containers[usize::from(entry.container())];
+        self.charged += bytes;
+        container.bytes += bytes;
+        container.keys += u64::from(entry.is_key());
+        let print = fingerprint(name_hash, entry.key(), entry.seq());
+        container.digest = container.digest.wrapping_add(print);
+        bytes
+    }
+
+    /// Undoes [`Shard::enter_container`].
+    fn leave_container(&mut self, index: u32) -> u64 {
+        let entry = self.entries.get(index);
+        let bytes = entry.charge();
+        let name_hash = self.groups[entry.group().index()].name_hash;
         let container = &mut self.containers[usize::from(entry.container())];
         self.charged -= bytes;
         container.bytes -= bytes;
-        container.keys -= keys;
-        let print = fingerprint(group.name_hash, entry.key(), entry.seq());
+        container.keys -= u64::from(entry.is_key());
+        let print = fingerprint(name_hash, entry.key(), entry.seq());
         container.digest = container.digest.wrapping_sub(print);
-        if let State::Staging(staging) = &mut container.state {
-            let sums = staging.groups.entry(entry.group()).or_default();
-            *sums = (sums.0 - keys, sums.1 - bytes);
-        } else {
-            group.counters.keys -= keys;
-            group.budget.give(bytes);
-        }
         bytes
     }
 }
 
 /// The hash of a key within its container. Same keys of different groups differ; the
 /// factor sees to it that near groups do not make near keys the same.
-fn hash(seed: u64, group: GroupId, key: &[u8]) -> u64 {
+#[inline]
+pub(crate) fn hash(seed: u64, group: GroupId, key: &[u8]) -> u64 {
     let group = u64::from(group.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     xxh3_64_with_seed(key, seed ^ group)
 }

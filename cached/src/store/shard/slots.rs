@@ -10,7 +10,7 @@ impl Shard {
     /// Serves a slot from a new container; the one before serves no more.
     pub(crate) fn open(&mut self, slot: Slot, id: ContainerId, epoch: Epoch) -> Option<Purge> {
         let container = Container::new(id, slot, epoch, State::Serving);
-        let container = self.containers.insert(container) as u32;
+        let container = self.containers.insert(container);
         self.serve(slot, container)
     }
 
@@ -54,9 +54,7 @@ impl Shard {
     /// itself; answers whether it is gone.
     pub(crate) fn clear(&mut self, purge: &Purge, entries_max: usize) -> bool {
         let number = purge.container;
-        let is_it = |container: &&Container| container.id == purge.id;
-        let container = self.containers.get(number as usize).filter(is_it);
-        let Some(container) = container else {
+        let Some(container) = self.containers.get(number, purge.id) else {
             return true;
         };
         let (entries, next) = self.page(number, container.unsettled, entries_max.max(1));
@@ -67,7 +65,7 @@ impl Shard {
         match next {
             Some(next) => self.containers[number as usize].unsettled = next,
             None => {
-                let gone = self.containers.remove(number as usize);
+                let gone = self.containers.remove(number);
                 debug_assert_eq!(gone.table.len(), 0, "nobody adds to it");
             }
         }

@@ -7,6 +7,7 @@ use super::{Gone, Place, Shard, hash};
 use crate::clock::WallMs;
 use crate::faults::{Fault, planted};
 use crate::store::container::{Container, Staging, State};
+use crate::store::entries::Value;
 use crate::store::entry::{Deadline, STAMP_MAX, charge};
 use crate::store::eviction::Ordered;
 use crate::store::{Applied, Change, ContainerId, GroupId, Purge, SlotSum};
@@ -41,7 +42,7 @@ impl Shard {
         }
         let state = State::Staging(Box::default());
         let container = Container::new(id, slot, base, state);
-        let number = self.containers.insert(container) as u32;
+        let number = self.containers.insert(container);
         self.staged.insert(id, number);
         id
     }
@@ -253,6 +254,7 @@ impl Shard {
         if let Some(index) = found {
             self.leave_sums(index);
         }
+        let value = value.map(Value::Shared);
         let index = self.store(place, found, value, arrival.seq, arrival.deadline);
         self.entries.set_stamp(index, arrival.stamp);
         self.enter_sums(index);

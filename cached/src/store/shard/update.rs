@@ -11,6 +11,7 @@ use super::execute::holds;
 use super::{Gone, Place, Shard};
 use crate::clock::WallMs;
 use crate::store::edit::edited;
+use crate::store::entries::Value;
 use crate::store::entry::Deadline;
 use crate::store::eviction::Stamps;
 use crate::store::{GroupId, Refused};
@@ -127,8 +128,8 @@ impl Shard {
         value: &Bytes,
         deadline: Deadline,
     ) -> Option<u32> {
-        self.fills.kill(self.fill_key(place));
-        self.put(place, found, Some(value), deadline);
+        self.kill_fill(place);
+        self.put(place, found, Some(Value::Shared(value)), deadline);
         self.groups[place.group.index()].counters.sets += 1;
         let index = self.peek(place)?;
         if deadline.has_passed(place.now) {
@@ -165,7 +166,7 @@ impl Shard {
     }
 
     fn erase(&mut self, place: &Place<'_>, found: Option<u32>) {
-        self.fills.kill(self.fill_key(place));
+        self.kill_fill(place);
         if let Some(index) = found {
             self.remove(index, Gone::Removed);
         }

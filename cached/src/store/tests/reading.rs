@@ -1,5 +1,7 @@
 //! Reads in place, runs under one lock, and what the store is told of other memory.
 
+use cached_proto::records::Policy;
+
 use super::*;
 use crate::store::Read;
 
@@ -102,4 +104,78 @@ fn what_else_takes_memory_is_made_room_for() {
     assert_eq!(memory.charged, bed.store.used_bytes());
     assert!(bed.store.reserve(unit));
     assert_eq!(bed.store.memory().reserved, unit);
+}
+
+#[test]
+fn what_is_fetched_stays_as_it_is() {
+    for policy in [Policy::Lru, Policy::S3Fifo] {
+        let bed = Bed::new(4, 1 << 20);
+        let settings = GroupSettings {
+            policy,
+            ..GroupSettings::default()
+        };
+        let group = bed
+            .store
+            .set_group(&GroupName::new("fetched").unwrap(), settings);
+        let spot = |number: u16, name: &str| bed.store.spot(slot(number), group, name.as_bytes());
+        let fetch = |writes| {
+            let names = ["a", "b", "missing", "large"].into_iter().cycle().take(100);
+            let spots = names.flat_map(|name| [0, 1, 4].map(|number| spot(number, name)));
+            bed.store
+                .fetch(spots.collect::<Vec<_>>().into_iter(), writes);
+        };
+        fetch(true);
+        bed.store.open_slot(slot(4), Epoch(1));
+        fetch(false);
+        for (name, bytes) in [("a", 0), ("b", 5_000), ("large", 100_000)] {
+            let set =
+                bed.store
+                    .set_copy(spot(4, name), name.as_bytes(), &vec![7; bytes], WallMs(1));
+            assert_eq!(set, Ok(()));
+        }
+        let before = (bed.store.group_counters(), bed.store.memory());
+        fetch(true);
+        fetch(false);
+        assert_eq!((bed.store.group_counters(), bed.store.memory()), before);
+        for (name, bytes) in [("a", 0), ("b", 5_000), ("large", 100_000)] {
+            let read = bed
+                .store
+                .read_at(spot(4, name), name.as_bytes(), WallMs(1), |hit| {
+                    (hit.value.to_vec(), hit.version, hit.ttl_ms)
+                });
+            assert!(matches!(read, Ok(Read::Hit((value, _, None))) if value == vec![7; bytes]));
+        }
+        let nowhere = bed.store.set_copy(spot(9, "a"), b"a", b"", WallMs(1));
+        assert_eq!(nowhere, Err(Refused::NotServed(slot(9))));
+    }
+}
+
+#[test]
+fn entries_may_move_while_they_are_fetched() {
+    let bed = Bed::new(1, 4 << 20);
+    let names: Vec<_> = (0..4_000).map(|number| format!("k{number}")).collect();
+    let spots = names
+        .iter()
+        .map(|name| bed.store.spot(slot(0), bed.group, name.as_bytes()));
+    let spots: Vec<_> = spots.collect();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for round in 0..6 {
+                for (name, spot) in names.iter().zip(&spots) {
+                    let value = vec![0; 40 + (round * 37) % 90];
+                    bed.store
+                        .set_copy(*spot, name.as_bytes(), &value, WallMs(0))
+                        .unwrap();
+                }
+                for name in names.iter().skip(round % 3).step_by(3) {
+                    bed.at(0, delete(name));
+                }
+            }
+        });
+        while !writer.is_finished() {
+            for some in spots.chunks(64) {
+                bed.store.fetch(some.iter().copied(), true);
+            }
+        }
+    });
 }

@@ -7,6 +7,7 @@ mod cluster;
 mod commands;
 mod keyspace;
 mod order;
+mod together;
 
 use std::io::Write;
 use std::net::SocketAddr;
