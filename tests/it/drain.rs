@@ -164,7 +164,8 @@ async fn ctrl_c_detaches_and_the_operation_goes_on() {
     let open = story.operator.open("drain", NOTICE_MAX).await;
     wait::until("it follows", NOTICE_MAX, async || {
         let said = drain.output();
-        if said.contains(&open.id) {
+        // Its id alone stands in the plan already, before anybody looks on.
+        if said.contains(&format!("{} started.", open.id)) {
             Ok(())
         } else {
             Err(said)
