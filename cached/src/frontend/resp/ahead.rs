@@ -185,24 +185,23 @@ mod tests {
         }
     }
 
-    fn piece() -> impl Strategy<Value = &'static [u8]> {
-        prop::sample::select(&[
-            &b"*1\r\n$4\r\nPING\r\n"[..],
-            b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
-            b"*2\r\n$3\r\nGET\r\n$20\r\nkkkkkkkkkkkkkkkkkkkk\r\n",
-            b"*2\r\n$3\r\nGET\r\n$50\r\n",
-            b"*0\r\n",
-            b"ping\r\n",
-            b"\r\n",
-            b"*1\r\n",
-            b"$x",
-        ])
-    }
+    /// What streams are made of.
+    const PIECES: &[&[u8]] = &[
+        b"*1\r\n$4\r\nPING\r\n",
+        b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+        b"*2\r\n$3\r\nGET\r\n$20\r\nkkkkkkkkkkkkkkkkkkkk\r\n",
+        b"*2\r\n$3\r\nGET\r\n$50\r\n",
+        b"*0\r\n",
+        b"ping\r\n",
+        b"\r\n",
+        b"*1\r\n",
+        b"$x",
+    ];
 
     proptest! {
         #[test]
         fn what_is_found_together_is_what_is_found_one_by_one(
-            pieces in prop::collection::vec(piece(), 0..90),
+            pieces in prop::collection::vec(prop::sample::select(PIECES), 0..90),
             cut in 1..200_usize,
         ) {
             let bytes = pieces.concat();
