@@ -2,8 +2,9 @@
 
 use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Instant;
 
-use cachectl::args::{Cli, Format};
+use cachectl::args::{Cli, Format, help};
 use cachectl::commands::{self, Session};
 use cachectl::error::CliError;
 use cachectl::interrupt::Interrupt;
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let started = Instant::now();
+    let matches = help::command().get_matches();
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -41,6 +43,10 @@ async fn run() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&output, &error),
     };
+    for value in &settings.values {
+        let (name, value, origin) = (value.name, &value.value, value.origin.name());
+        output.detail(&format!("{name} {value:?} ({origin})"));
+    }
     let session = Session {
         settings,
         output,
@@ -58,6 +64,8 @@ async fn run() -> ExitCode {
             done = &mut running => break done,
         }
     };
+    let took = started.elapsed().as_millis();
+    session.output.detail(&format!("took {took} ms"));
     end(
         &session.output,
         done.and_then(|report| session.output.report(&report)),

@@ -49,6 +49,16 @@ pub fn latency(us: u64) -> String {
     format!("{scaled:.digits$}{unit}")
 }
 
+/// 0.02, 0.8, 12: milliseconds with two digits that count, for columns that say so.
+pub fn millis(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    match ms {
+        small if small < 0.1 => format!("{small:.2}"),
+        middle if middle < 9.95 => format!("{middle:.1}"),
+        _ => format!("{ms:.0}"),
+    }
+}
+
 /// 42s, 3m12s, 12d: the two largest units.
 pub fn age(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -116,5 +126,19 @@ mod tests {
     fn shares_of_nothing_are_no_number() {
         assert_eq!(percent(1, 3), "33.3%");
         assert_eq!(percent(0, 0), "-");
+    }
+
+    #[test]
+    fn milliseconds_keep_two_digits() {
+        for (micros, text) in [
+            (1, "0.00"),
+            (20, "0.02"),
+            (100, "0.1"),
+            (1_000, "1.0"),
+            (12_000, "12"),
+            (2_000_000, "2000"),
+        ] {
+            assert_eq!(millis(Duration::from_micros(micros)), text);
+        }
     }
 }

@@ -5,8 +5,8 @@
 //! [`getter`] (what fills a miss), [`hotkeys`] (what is asked for most), [`cluster`] (who owns what) on top of
 //! [`registry`] and [`peers`], [`transfer`] (how slots move, and [`parking`]: where
 //! requests wait for them), [`frontend`] and [`operator`] (how it is spoken to), [`journal`] (what happened),
-//! [`daemon`] (how all of it is joined), and [`clock`], [`tasks`], [`counters`]
-//! and [`faults`], which everything uses.
+//! [`daemon`] (how all of it is joined), and [`clock`], [`tasks`], [`counters`],
+//! [`requests`] with [`recent`], and [`faults`], which everything uses.
 
 pub mod args;
 pub mod blacklist;
@@ -24,7 +24,9 @@ pub mod journal;
 pub mod operator;
 pub mod parking;
 pub mod peers;
+pub mod recent;
 pub mod registry;
+pub mod requests;
 pub mod router;
 pub mod store;
 pub mod sweeper;

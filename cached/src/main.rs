@@ -16,7 +16,8 @@ use cached::telemetry;
 use clap::Parser;
 
 /// A cache allocates and frees small pieces all day, from several threads; this
-/// allocator costs less of the processor for that than the system's.
+/// allocator costs less of the processor for that than the system's. Its second version:
+/// the third keeps 35 MB more that nobody uses, for 3 % less of the processor.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,5 +1,9 @@
 //! Every limit on what travels between processes, and why it has its size.
 
+/// Layouts that the registry keeps for those who look back: more than an operator undoes
+/// at once, and small beside the table.
+pub const LAYOUTS_KEPT: u64 = 16;
+
 /// Longest key in bytes: 64 KiB, far above any sensible key and far below a buffer.
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
 

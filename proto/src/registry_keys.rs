@@ -1,5 +1,6 @@
 //! The registry's keys: one prefix per cluster, one place that spells them.
 
+use crate::limits::LAYOUTS_KEPT;
 use crate::table::PageIndex;
 use crate::types::{ClusterName, GroupName, NodeName};
 
@@ -18,6 +19,9 @@ pub enum RegistryKey {
     Member(NodeName),
     /// The plan in force.
     Plan,
+    /// A plan that is or was in force: by the remainder of its layout number, so that a
+    /// new one takes the place of the oldest.
+    Layout(u64),
     /// 64 rows of the slot table.
     Page(PageIndex),
     /// A group's settings.
@@ -54,6 +58,7 @@ impl RegistryKeys {
             RegistryKey::Meta => format!("{prefix}meta"),
             RegistryKey::Member(name) => format!("{prefix}members/{name}"),
             RegistryKey::Plan => format!("{prefix}plan"),
+            RegistryKey::Layout(layout) => format!("{prefix}layouts/{}", layout % LAYOUTS_KEPT),
             RegistryKey::Page(page) => format!("{prefix}table/{page}"),
             RegistryKey::Group(name) => format!("{prefix}groups/{name}"),
             RegistryKey::Blacklist(name) => format!("{prefix}blacklist/{name}"),
@@ -72,6 +77,10 @@ impl RegistryKeys {
             ("meta", "") => Some(RegistryKey::Meta),
             ("plan", "") => Some(RegistryKey::Plan),
             ("planner", "") => Some(RegistryKey::Planner),
+            ("layouts", place) => {
+                let place = place.parse().ok().filter(|place| *place < LAYOUTS_KEPT);
+                place.map(RegistryKey::Layout)
+            }
             ("members", name) => NodeName::new(name).ok().map(RegistryKey::Member),
             ("table", page) => page.parse().ok().map(RegistryKey::Page),
             ("groups", name) => GroupName::new(name).ok().map(RegistryKey::Group),
@@ -101,6 +110,7 @@ mod tests {
             RegistryKey::Plan,
             RegistryKey::Planner,
             RegistryKey::Member(n1.clone()),
+            RegistryKey::Layout(15),
             RegistryKey::Page(PageIndex::new(255).unwrap()),
             RegistryKey::Group(GroupName::new("g").unwrap()),
             RegistryKey::Blacklist(n1.clone()),
@@ -110,7 +120,10 @@ mod tests {
         ] {
             assert_eq!(keys.parse(keys.key(&key).as_bytes()), Some(key));
         }
+        let reused = keys.key(&RegistryKey::Layout(LAYOUTS_KEPT + 3));
+        assert_eq!(reused, keys.key(&RegistryKey::Layout(3)));
         assert_eq!(keys.parse(b"/cached/other/meta"), None);
         assert_eq!(keys.parse(b"/cached/prod/table/256"), None);
+        assert_eq!(keys.parse(b"/cached/prod/layouts/16"), None);
     }
 }

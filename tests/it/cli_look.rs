@@ -39,8 +39,9 @@ async fn what_is_hot_and_what_happened_is_told_by_all_nodes() {
     patterns(&url).await;
     bundle(&url).await;
 
-    ctl(&url, "blacklist add n3", 0).await;
-    ctl(&url, "groups create users", 0).await;
+    fits("blacklisted", &document(&url, "blacklist add n3", 0).await);
+    fits("blacklist", &document(&url, "blacklist list", 0).await);
+    fits("group", &document(&url, "groups create users", 0).await);
     let listed = wait::until("the journal says so", Duration::from_secs(10), || async {
         let events = document(&url, "events", 0).await;
         let items = events["items"].as_array().unwrap().clone();
@@ -71,6 +72,9 @@ async fn what_is_hot_and_what_happened_is_told_by_all_nodes() {
             .all(|it| it["severity"] != "info")
     );
 
+    fits("unlisted", &document(&url, "blacklist remove n3", 0).await);
+    let flush = "groups flush users --confirm users";
+    fits("flushed", &document(&url, flush, 0).await);
     assert_eq!(document(&url, "check", 0).await["level"], "ok");
 }
 
@@ -104,6 +108,7 @@ async fn documents(url: &str) {
         ("nodes", "nodes"),
         ("ring", "ring"),
         ("ring --diff 1", "ring-diff"),
+        ("ring --layout 1", "ring"),
         ("stats", "stats"),
         ("stats --delta --by group", "stats"),
         ("get hot", "entry"),
@@ -112,6 +117,7 @@ async fn documents(url: &str) {
         ("delete there", "deleted"),
         ("locate hot", "location"),
         ("locate hot --explain", "location"),
+        ("locate hot --layout 1 --explain", "location"),
         ("blacklist", "blacklist"),
         ("groups", "groups"),
         ("config show", "config"),
@@ -120,7 +126,14 @@ async fn documents(url: &str) {
     ] {
         fits(schema, &document(url, line, 0).await);
     }
-    ctl(url, "ring --diff 99", 3).await;
+    for line in [
+        "ring --diff 99",
+        "ring --layout 99",
+        "locate hot --layout 99",
+    ] {
+        let unknown = ctl(url, line, 3).await;
+        assert!(unknown.err.contains("(1 to 1)"), "{line}: {unknown:?}");
+    }
     ctl(url, "get hot --from n9", 3).await;
     let nagios = ctl(url, "check --format nagios", 0).await;
     assert!(nagios.out.starts_with("CACHED OK - 3 up"), "{nagios:?}");

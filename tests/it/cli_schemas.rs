@@ -82,6 +82,16 @@ async fn documents_of_changes_are_as_published() {
 
     cluster.operator().settled(SETTLED_MAX).await;
     fits("nothing", &document(&cluster, "drain n3 --yes", 0).await);
+    // The layout of before is kept: who had what, and what has moved since.
+    let before = document(&cluster, "ring --layout 1", 0).await;
+    fits("ring", &before);
+    let owned = |ring: &Value| ring["items"].to_string().contains("\"n3\"");
+    assert!(owned(&before) && !owned(&document(&cluster, "ring", 0).await));
+    let since = document(&cluster, "ring --diff 1", 0).await;
+    fits("ring-diff", &since);
+    let moved = since["items"].as_array().unwrap().iter();
+    let slots: u64 = moved.filter_map(|it| it["slots"].as_u64()).sum();
+    assert!((5461..=5462).contains(&slots), "{since}");
     fits(
         "operation",
         &document(&cluster, "undrain n3 --yes", 0).await,

@@ -36,6 +36,7 @@ mod silent_registry;
 mod stops;
 mod tls;
 mod top;
+mod tour;
 mod traps;
 mod traps_of_moves;
 mod traps_of_nodes;

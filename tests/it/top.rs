@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cached_tests::cluster::{Setup, TestCluster};
+use cached_tests::command::cachectl;
 use cached_tests::tmux::{self, Screen};
 use cached_tests::{binaries, etcd};
 
@@ -156,4 +157,107 @@ fn slots(text: &str) -> (u64, u64) {
     pairs
         .filter_map(pair)
         .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// What a terminal is like besides its settings: the alternate screen, the cursor, the mouse.
+const AS_USUAL: &str = "0 1 0";
+
+/// However `top` ends, short of `kill -9`, the terminal is as it was before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_terminal_is_given_back_whatever_ends_it() {
+    if !tmux::is_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("empty.rec");
+    std::fs::write(
+        &recording,
+        "{\"cachectl_top\":1,\"unix_ms\":1767355447000}\n",
+    )
+    .unwrap();
+    let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+    let program = binaries::cachectl();
+    for (end, panic, code) in [
+        ("TERM", "", 0),
+        ("INT", "", 0),
+        ("HUP", "", 0),
+        ("a panic while it draws", "loop", 101),
+        ("a panic in a task", "task", 1),
+    ] {
+        let line = format!(
+            "stty -a > {}; CACHECTL_PANIC={panic} {} top --replay {}; echo CODE $?; stty -a > {}",
+            before.display(),
+            program.display(),
+            recording.display(),
+            after.display()
+        );
+        let screen = Screen::start(100, 30, &line);
+        if panic.is_empty() {
+            screen.shows(&["[1 Over]", "recording"]).await;
+            screen.press(&["m"]);
+            screen.shows(&["mouse on"]).await;
+            assert_eq!(screen.modes(), "1 0 1", "it has taken the terminal over");
+            screen.signal(end);
+        }
+        let shown = screen.shows(&["ENDED"]).await;
+        assert!(shown.contains(&format!("CODE {code}")), "{end}:\n{shown}");
+        if code != 0 {
+            // What it has to say is said where it can be read.
+            assert!(shown.contains("panicked"), "{end}:\n{shown}");
+        }
+        assert_eq!(screen.modes(), AS_USUAL, "{end}");
+        let stty = [&before, &after].map(|path| std::fs::read_to_string(path).unwrap());
+        assert!(!stty[0].is_empty());
+        assert_eq!(stty[0], stty[1], "{end}");
+    }
+}
+
+/// Keys and colours of a file hold; a file that is wrong is named with the line.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_colours_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let file = folder.path().join("top.toml");
+    let run = async |line: &str| {
+        let config = config.display().to_string();
+        let runner = cachectl(&[], line).env("CACHECTL_CONFIG", &config);
+        runner.run().await
+    };
+    let usual = run("top --print-keys --print-theme").await;
+    assert_eq!(usual.code, 0, "{usual:?}");
+    // What is printed is a file, and says the same.
+    std::fs::write(&file, &usual.out).unwrap();
+    assert_eq!(run("top --print-keys --print-theme").await.out, usual.out);
+
+    std::fs::write(&file, "[keys]\ndrain = [\"f9\"]\n[theme]\nbad = \"pink\"\n").unwrap();
+    let wrong = run("top --print-keys").await;
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    let words = [&file.display().to_string(), "line 4", "bad", "pink"];
+    assert!(
+        words.iter().all(|word| wrong.err.contains(word)),
+        "{wrong:?}"
+    );
+
+    if !tmux::is_there() {
+        return;
+    }
+    let recording = folder.path().join("empty.rec");
+    std::fs::write(
+        &recording,
+        "{\"cachectl_top\":1,\"unix_ms\":1767355447000}\n",
+    )
+    .unwrap();
+    std::fs::write(&file, "[keys]\nshow-ring = [\"f3\"]\nquit = [\"X\"]\n").unwrap();
+    let line = format!(
+        "CACHECTL_CONFIG={} {} top --replay {}",
+        config.display(),
+        binaries::cachectl().display(),
+        recording.display()
+    );
+    let screen = Screen::start(100, 30, &line);
+    screen.shows(&["[1 Over]", "X quit"]).await;
+    screen.press(&["F3"]);
+    screen.shows(&["[3 Ring]"]).await;
+    screen.press(&["q", "X"]);
+    screen.shows(&["ENDED"]).await;
 }

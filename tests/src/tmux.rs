@@ -101,15 +101,31 @@ impl Screen {
         .await
     }
 
+    /// Whether the alternate screen is on, the cursor is shown and the mouse is reported:
+    /// each 0 or 1.
+    pub fn modes(&self) -> String {
+        self.told("#{alternate_on} #{cursor_flag} #{mouse_any_flag}")
+    }
+
     /// Ends what runs in it at once, as `kill -9` does.
     pub fn kill(&self) {
-        let pid = self.tmux(&["display-message", "-p", "-t", "s", "#{pane_pid}"]);
-        let pid = String::from_utf8_lossy(&pid.stdout).trim().to_owned();
-        let children = Command::new("pkill").args(["-KILL", "-P", &pid]).status();
+        self.signal("KILL");
+    }
+
+    /// Sends a signal to what runs in it.
+    pub fn signal(&self, name: &str) {
+        let (signal, shell) = (format!("-{name}"), self.told("#{pane_pid}"));
+        let children = Command::new("pkill").args([&signal, "-P", &shell]).status();
         assert!(
             children.is_ok_and(|status| status.success()),
             "nothing runs"
         );
+    }
+
+    /// What tmux knows of it.
+    fn told(&self, format: &str) -> String {
+        let told = self.tmux(&["display-message", "-p", "-t", "s", format]);
+        String::from_utf8_lossy(&told.stdout).trim().to_owned()
     }
 
     fn tmux(&self, arguments: &[&str]) -> Output {

@@ -108,6 +108,10 @@ pub struct Bench {
     /// Leave the keys that were written; without it they are removed at the end.
     #[arg(long, help_heading = "Keys")]
     pub keep: bool,
+
+    /// Also write the report into this file, as JSON.
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub out: Option<PathBuf>,
 }
 
 /// How servers are talked to.

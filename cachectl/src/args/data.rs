@@ -99,6 +99,9 @@ pub struct Locate {
     /// Where.
     #[command(flatten)]
     pub place: InGroup,
+    /// Where it lived in this layout: one of the last few.
+    #[arg(long, value_name = "N")]
+    pub layout: Option<u64>,
     /// Also epoch, virtual node, the next on the ring, and the entry itself.
     #[arg(long)]
     pub explain: bool,

@@ -20,7 +20,7 @@ pub struct How {
     #[arg(long, value_name = "SIZE")]
     pub max_rate: Option<ByteSize>,
     /// It fails when it is not done by then; what has moved stays where it is.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h", conflicts_with = "no_deadline")]
+    #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "1h", conflicts_with = "no_deadline")]
     pub deadline: Duration,
     /// It may take as long as it takes.
     #[arg(long)]
@@ -35,6 +35,18 @@ pub struct How {
     #[arg(short, long, value_name = "TEXT", default_value = "")]
     pub message: String,
 }
+
+/// Nothing is done within no time: whoever types that means none.
+fn deadline(text: &str) -> Result<Duration, String> {
+    let deadline = humantime::parse_duration(text).map_err(|bad| bad.to_string())?;
+    if deadline < DEADLINE_MIN {
+        return Err("the deadline must be 1s at least; --no-deadline sets none".to_owned());
+    }
+    Ok(deadline)
+}
+
+/// Shortest deadline: the least in which slots can change hands.
+const DEADLINE_MIN: Duration = Duration::from_secs(1);
 
 impl How {
     /// The bound that holds, if one does.
@@ -113,9 +125,37 @@ pub struct Rebalance {
     /// A new weight; repeat for several.
     #[arg(long, value_name = "NODE=N")]
     pub weight: Vec<Weight>,
+    /// Move nothing while no node is further off its share than this part of it.
+    #[arg(long, value_name = "PERCENT", default_value = "0%")]
+    pub threshold: Percent,
     /// How.
     #[command(flatten)]
     pub how: How,
+}
+
+/// A part of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Percent(pub f64);
+
+impl std::str::FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').unwrap_or(text).trim();
+        let number: f64 = number
+            .parse()
+            .map_err(|_| "write it as a number of percent, for instance 2%".to_owned())?;
+        if !(0.0..=100.0).contains(&number) {
+            return Err("it must be 0% to 100%".to_owned());
+        }
+        Ok(Self(number))
+    }
+}
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}%", self.0)
+    }
 }
 
 /// `plan`.
@@ -247,6 +287,17 @@ pub enum MigrationsCommand {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percents_are_numbers_up_to_a_hundred() {
+        for (text, percent) in [("2%", 2.0), ("2", 2.0), ("0.5 %", 0.5), ("100%", 100.0)] {
+            assert_eq!(text.parse(), Ok(Percent(percent)));
+        }
+        for bad in ["", "%", "-1%", "101%", "two", "NaN"] {
+            assert!(bad.parse::<Percent>().is_err(), "{bad}");
+        }
+        assert_eq!(Percent(2.5).to_string(), "2.5%");
+    }
 
     #[test]
     fn weights_name_a_node_and_a_number() {

@@ -1,7 +1,10 @@
 //! The command line as it is typed.
 
 pub mod bench;
+pub mod blacklist;
 pub mod data;
+pub mod groups;
+pub mod help;
 pub mod layout;
 pub mod look;
 pub mod tools;
@@ -10,13 +13,14 @@ pub mod top;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cached_client::records::Policy;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 
 use crate::complete;
 
+pub use blacklist::{Blacklist, BlacklistBy, BlacklistCommand};
 pub use data::{Delete, Get, InGroup, KeyEncoding, Locate, Set};
+pub use groups::{Groups, GroupsCommand};
 
 /// Reads, writes and runs cached clusters.
 #[derive(Clone, Debug, Parser)]
@@ -120,6 +124,16 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub quiet: bool,
+    /// Also say which settings hold, where they come from, and how long it took.
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "CACHECTL_VERBOSE",
+        conflicts_with = "quiet",
+        help_heading = "Global options"
+    )]
+    pub verbose: bool,
     /// Refuse whatever would change something.
     #[arg(
         long,
@@ -294,6 +308,7 @@ pub enum Command {
     Undrain(layout::Drain),
     /// Move all slots off nodes, and end them.
     #[command(
+        alias = "decommission",
         after_help = "Examples:\n  cachectl remove n3\n  cachectl remove n3 --force --confirm n3\n\nExit codes: 0 done, or gone already · 3 no such node · 4 unreachable · 6 another migration is open ·\n7 refused by a check · 8 failed or cancelled · 9 detached, it goes on"
     )]
     Remove(layout::Remove),
@@ -424,8 +439,11 @@ pub struct Ring {
     /// Width of the bar in characters.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(8..=512))]
     pub width: u16,
-    /// What a plan would move, or the layout in force still moves: a plan's id, or the
-    /// layout's number.
+    /// As this layout planned it: one of the last few.
+    #[arg(long, value_name = "N", conflicts_with = "diff")]
+    pub layout: Option<u64>,
+    /// What a plan would move, what the layout in force still moves, or what has moved since
+    /// an older one: a plan's id, or a layout's number.
     #[arg(long, value_name = "LAYOUT|PLAN", add = ArgValueCompleter::new(complete::operations))]
     pub diff: Option<String>,
 }
@@ -460,83 +478,6 @@ pub struct Stats {
     pub watch: look::Watch,
 }
 
-/// `blacklist`.
-#[derive(Clone, Debug, Args)]
-pub struct Blacklist {
-    /// What to do; without it, list.
-    #[command(subcommand)]
-    pub command: Option<BlacklistCommand>,
-}
-
-/// What can be done with the blacklist.
-#[derive(Clone, Debug, Subcommand)]
-pub enum BlacklistCommand {
-    /// Every entry: each node's own, and those made by hand.
-    List,
-    /// Nobody attempts this node for a while. Its slots stay its own.
-    Add {
-        /// Whom.
-        #[arg(add = ArgValueCompleter::new(complete::nodes))]
-        node: String,
-        /// For how long.
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
-        ttl: Duration,
-        /// Why, for the others.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
-    },
-    /// Take an entry made by hand back.
-    Remove {
-        /// Whom.
-        #[arg(add = ArgValueCompleter::new(complete::nodes))]
-        node: String,
-    },
-}
-
-/// `groups`.
-#[derive(Clone, Debug, Args)]
-pub struct Groups {
-    /// What to do; without it, list.
-    #[command(subcommand)]
-    pub command: Option<GroupsCommand>,
-}
-
-/// What can be done with groups.
-#[derive(Clone, Debug, Subcommand)]
-pub enum GroupsCommand {
-    /// Every group.
-    List,
-    /// A new group.
-    Create {
-        /// Its name.
-        name: String,
-        /// Bound over the whole cluster [default: the nodes' memory].
-        #[arg(long, value_name = "SIZE")]
-        max_bytes: Option<bytesize::ByteSize>,
-        /// Time to live of entries written without one [default: none].
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-        ttl: Option<Duration>,
-        /// Who goes first when it is full: lru or s3fifo.
-        #[arg(long, value_name = "POLICY", default_value_t = Policy::Lru)]
-        policy: Policy,
-        /// Number by which Redis clients SELECT it, 1 to 1024 [default: none].
-        #[arg(long, value_name = "N")]
-        resp_db: Option<u32>,
-    },
-    /// One group's settings.
-    Describe {
-        /// Its name.
-        #[arg(add = ArgValueCompleter::new(complete::groups))]
-        name: String,
-    },
-    /// Remove every entry of a group, on every node. Asks for the group's name.
-    Flush {
-        /// Its name.
-        #[arg(add = ArgValueCompleter::new(complete::groups))]
-        name: String,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -550,9 +491,8 @@ mod tests {
     #[test]
     fn every_command_shows_two_examples_and_its_exit_codes() {
         let cli = Cli::command();
-        let layout = ["plan", "migrations"];
-        let deeper = layout.map(|name| cli.find_subcommand(name).unwrap());
-        let deeper = deeper.into_iter().flat_map(clap::Command::get_subcommands);
+        let deeper = cli.get_subcommands();
+        let deeper = deeper.flat_map(clap::Command::get_subcommands);
         for command in cli.get_subcommands().chain(deeper) {
             let help = command.get_after_help().unwrap_or_default().to_string();
             assert!(

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::top::state::Screen;
+
 /// `top`.
 #[derive(Clone, Debug, Args)]
 pub struct Top {
@@ -21,7 +23,7 @@ pub struct Top {
     pub sort: String,
     /// Where to begin.
     #[arg(long, value_enum, value_name = "SCREEN", default_value = "overview")]
-    pub screen: FirstScreen,
+    pub screen: Screen,
     /// Draw with ASCII characters alone, whatever the locale says.
     #[arg(long)]
     pub ascii: bool,
@@ -34,30 +36,12 @@ pub struct Top {
         default_value = "dark"
     )]
     pub theme: ThemeName,
-    /// Print the keys and end.
+    /// Print the keys, as top.toml spells them, and end.
     #[arg(long)]
     pub print_keys: bool,
-}
-
-/// The screens, as `--screen` spells them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FirstScreen {
-    /// Nodes, traffic, ring, migrations, events.
-    Overview,
-    /// Every node in detail.
-    Nodes,
-    /// Who owns what.
-    Ring,
-    /// Slots on the move.
-    Migrations,
-    /// Hot keys; look up, write, delete.
-    Keys,
-    /// Namespaces.
-    Groups,
-    /// Who does not attempt whom.
-    Blacklist,
-    /// What happened, and what was done from here.
-    Events,
+    /// Print the styles, as top.toml spells them, and end.
+    #[arg(long)]
+    pub print_theme: bool,
 }
 
 /// Sets of colours.

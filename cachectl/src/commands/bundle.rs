@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::Session;
-use crate::args::{self, look};
+use crate::args::{self, BlacklistBy, look};
 use crate::error::{CliError, Code};
 use crate::output::{Body, Report};
 
@@ -90,7 +90,10 @@ async fn gather(session: &Session) -> Vec<Part> {
             json(super::ring::ring(session, &args::Ring::default()).await),
         ),
         ("migrations", json(super::layout::list_all(session).await)),
-        ("blacklist", json(super::blacklist::list(session).await)),
+        (
+            "blacklist",
+            json(super::blacklist::list(session, BlacklistBy::Observer).await),
+        ),
         ("groups", json(super::groups::list(session, None).await)),
         (
             "events",

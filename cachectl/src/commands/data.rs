@@ -225,11 +225,20 @@ pub async fn delete(session: &Session, args: &Delete) -> Result<Report, CliError
 pub async fn locate(session: &Session, args: &Locate) -> Result<Report, CliError> {
     let key = read_key(&args.key, args.place.key_encoding)?;
     let client = in_group(session.client().await?, &args.place)?;
-    let location = client.locate(&key);
-    let layout = client.topology().layout;
+    let planned = match args.layout {
+        Some(layout) => Some(session.planned(layout).await?),
+        None => None,
+    };
+    let (location, layout) = match &planned {
+        Some(topology) => (topology.locate(&key), topology.layout),
+        None => (client.locate(&key), client.topology().layout),
+    };
     let mut json = location_json(&key, &location, layout);
     let mut lines = location_lines(&key, &location, layout);
-    if args.explain {
+    if args.explain && planned.is_some() {
+        // Everything else is of now.
+        lines.push(("next on ring", names(&location)));
+    } else if args.explain {
         let operation = Operation::Get {
             key: key.clone(),
             no_load: true,

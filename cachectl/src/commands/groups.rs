@@ -39,7 +39,7 @@ pub async fn groups(session: &Session, args: &args::Groups) -> Result<Report, Cl
             let text = format!("group {} is there\n", created.name);
             Ok(Report {
                 body: Body::Text(text),
-                json: group_json(&created),
+                json: with_kind(group_json(&created)),
             })
         }
         Some(GroupsCommand::Flush { name }) => flush(session, name).await,
@@ -91,6 +91,12 @@ fn group_json(group: &GroupRecord) -> Value {
     })
 }
 
+/// One group as a document of its own.
+fn with_kind(mut group: Value) -> Value {
+    group["kind"] = json!("group");
+    group
+}
+
 async fn flush(session: &Session, name: &str) -> Result<Report, CliError> {
     let group = GroupName::new(name)?;
     let Global {
@@ -122,7 +128,7 @@ async fn flush(session: &Session, name: &str) -> Result<Report, CliError> {
     }
     let report = Report {
         body: Body::Table(table),
-        json: json!({"kind": "flushed", "items": items}),
+        json: json!({"kind": "flushed", "name": name, "items": items}),
     };
     if failed.is_empty() {
         return Ok(report);

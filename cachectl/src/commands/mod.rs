@@ -95,7 +95,9 @@ fn changes(command: &Command) -> bool {
                     | MigrationsCommand::Rate { .. }
             )
         ),
-        Command::Blacklist(args) => !matches!(args.command, None | Some(BlacklistCommand::List)),
+        Command::Blacklist(args) => {
+            !matches!(args.command, None | Some(BlacklistCommand::List { .. }))
+        }
         Command::Groups(args) => matches!(
             args.command,
             Some(GroupsCommand::Create { .. } | GroupsCommand::Flush { .. })
@@ -212,6 +214,13 @@ impl Session {
             error.message
         ));
         Ok(Picture::Etcd(Box::new(picture)))
+    }
+
+    /// The cluster as one of the last layouts planned it. Only nodes tell.
+    pub async fn planned(&self, layout: u64) -> Result<Topology, CliError> {
+        let answered = self.admin().await?.layout(layout).await?;
+        self.source(&answered.endpoint, layout);
+        Ok(answered.value)
     }
 
     /// Says who answered, for people.

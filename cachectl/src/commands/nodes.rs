@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cached_client::admin::NodeStats;
+use cached_client::admin::{NodeStats, RecentStats};
 use cached_client::records::MemberState;
 use cached_client::topology::{Member, Topology};
 use serde_json::{Value, json};
 
+use super::stats::quantile;
 use super::{Picture, Session};
 use crate::args;
 use crate::error::{CliError, Code};
@@ -61,12 +62,14 @@ fn report(
     let mut table = Table::new([
         text("NODE"),
         text("STATE"),
-        text("ADDRESS").rank(2),
+        text("ADDRESS").rank(4),
         number("OWNS"),
         number("KEYS").rank(1),
         number("MEM").rank(1),
+        number("OPS/S").rank(1),
         number("HIT%").rank(3),
-        number("EVICTED").rank(5),
+        number("P99MS").rank(2),
+        number("EVICT/S").rank(5),
         number("AGE").rank(4),
         number("SLOTS").wide(),
         number("WEIGHT").wide(),
@@ -81,7 +84,7 @@ fn report(
         let inc = member.id.inc.to_string();
         let stats = stats.get(inc.as_str()).copied();
         table.row(cells(member, stats, slots, now));
-        items.push(member_json(member, stats, slots));
+        items.push(member_json(member, stats, slots, now));
     }
     let json = json!({"kind": "nodes", "layout": topology.layout, "items": items});
     Report {
@@ -100,6 +103,8 @@ fn cells(member: &Member, stats: Option<&NodeStats>, slots: u64, now: Duration) 
     };
     let known = stats.filter(|stats| stats.error.is_none());
     let number = |see: &dyn Fn(&NodeStats) -> String| known.map_or("?".to_owned(), see);
+    let recent = known.and_then(|stats| stats.recent.as_ref());
+    let lately = |see: &dyn Fn(&RecentStats) -> String| recent.map_or("?".to_owned(), see);
     let age = match member.state {
         Some(_) => units::age(now.saturating_sub(Duration::from_millis(member.started_ms))),
         None => "-".to_owned(),
@@ -120,15 +125,15 @@ fn cells(member: &Member, stats: Option<&NodeStats>, slots: u64, now: Duration) 
         state,
         or_dash(&member.address),
         units::percent(member.slots.into(), slots),
-        number(&|stats| units::count(total(stats).keys)),
+        number(&|stats| units::count(keys(stats))),
         number(&|stats| units::percent(stats.memory_used_bytes, stats.memory_limit_bytes)),
-        number(&|stats| {
-            let sum = total(stats);
-            units::percent(sum.hits, sum.hits + sum.misses)
-                .trim_end_matches('%')
-                .to_owned()
+        lately(&|recent| per_second(recent, recent.operations)),
+        lately(&|recent| {
+            let ratio = units::percent(recent.hits, recent.hits + recent.misses);
+            ratio.trim_end_matches('%').to_owned()
         }),
-        number(&|stats| units::count(total(stats).evictions)),
+        lately(&|recent| quantile(&recent.latency, 0.99)),
+        lately(&|recent| per_second(recent, recent.evictions)),
         age,
         member.slots.to_string(),
         member.weight.to_string(),
@@ -151,27 +156,16 @@ fn state_word(member: &Member, state: MemberState) -> String {
     }
 }
 
-#[derive(Default)]
-struct Total {
-    keys: u64,
-    hits: u64,
-    misses: u64,
-    evictions: u64,
+fn keys(stats: &NodeStats) -> u64 {
+    stats.groups.iter().map(|group| group.keys).sum()
 }
 
-fn total(stats: &NodeStats) -> Total {
-    stats
-        .groups
-        .iter()
-        .fold(Total::default(), |sum, group| Total {
-            keys: sum.keys + group.keys,
-            hits: sum.hits + group.hits,
-            misses: sum.misses + group.misses,
-            evictions: sum.evictions + group.evictions,
-        })
+/// What the window comes to in a second.
+fn per_second(recent: &RecentStats, count: u64) -> String {
+    units::count(recent.per_second(count).round() as u64)
 }
 
-fn member_json(member: &Member, stats: Option<&NodeStats>, slots: u64) -> Value {
+fn member_json(member: &Member, stats: Option<&NodeStats>, slots: u64, now: Duration) -> Value {
     let mut json = json!({
         "name": member.id.name.to_string(),
         "incarnation": member.id.inc.to_string(),
@@ -187,6 +181,7 @@ fn member_json(member: &Member, stats: Option<&NodeStats>, slots: u64) -> Value 
         "detail": member.detail,
         "standby": member.standby,
         "intent": member.intent,
+        "last_seen": last_seen(member, now),
     });
     match stats {
         Some(stats) if stats.error.is_none() => json["stats"] = super::stats::node_json(stats),
@@ -194,6 +189,14 @@ fn member_json(member: &Member, stats: Option<&NodeStats>, slots: u64) -> Value 
         None => json["error"] = "not asked".into(),
     }
     json
+}
+
+/// When a member that is down was last seen; `None`: it is there.
+fn last_seen(member: &Member, now: Duration) -> Option<String> {
+    let down_for = Duration::from_millis(member.down_for_ms);
+    let at = UNIX_EPOCH + now.saturating_sub(down_for);
+    let is_down = member.state.is_none();
+    is_down.then(|| humantime::format_rfc3339_seconds(at).to_string())
 }
 
 fn now() -> Duration {
@@ -264,8 +267,10 @@ mod tests {
             16_384,
             Duration::from_secs(60),
         );
-        assert_eq!((up[1].as_str(), up[8].as_str()), ("up", "1m"));
-        let json = member_json(&member("n5", None), None, 16_384);
+        assert_eq!((up[1].as_str(), up[10].as_str()), ("up", "1m"));
+        let noon = Duration::from_secs(1_767_355_447);
+        let json = member_json(&member("n5", None), None, 16_384, noon);
+        assert_eq!(json["last_seen"], "2026-01-02T12:03:25Z");
         assert_eq!(
             (&json["state"], &json["error"]),
             (&json!("down"), &json!("not asked"))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cached_client::admin::{GroupStats, NodeStats};
 
-/// What every node counted in a second on average. Who was not seen before, or was started
+/// What every node counted in a second on average; its latency is of all between the two. Who was not seen before, or was started
 /// anew between the two, counts from nothing; sizes stay what they are.
 pub(super) fn rates(before: &[NodeStats], after: &[NodeStats], took: Duration) -> Vec<NodeStats> {
     let seconds = took.as_secs_f64().max(1e-3);
@@ -49,12 +49,15 @@ fn rate(old: &NodeStats, new: &NodeStats, seconds: f64) -> NodeStats {
     getter.joined = per(getter.joined, was.joined);
     getter.fills_rejected = per(getter.fills_rejected, was.fills_rejected);
     getter.uncached = per(getter.uncached, was.uncached);
+    rated.latency = new.latency.since(&old.latency);
     rated.cpu = new.cpu.saturating_sub(old.cpu).div_f64(seconds);
     rated
 }
 
 #[cfg(test)]
 mod tests {
+    use cached_client::admin::Latency;
+
     use super::*;
 
     fn node(incarnation: &str, hits: u64, keys: u64) -> NodeStats {
@@ -67,6 +70,7 @@ mod tests {
                 ..GroupStats::default()
             }],
             cpu: Duration::from_millis(hits),
+            latency: Latency::new([(hits, hits)]),
             ..NodeStats::default()
         }
     }
@@ -78,6 +82,7 @@ mod tests {
         let rated = rates(&before, &after, Duration::from_secs(2));
         assert_eq!((rated[0].groups[0].hits, rated[0].groups[0].keys), (100, 7));
         assert_eq!(rated[0].cpu, Duration::from_millis(100));
+        assert_eq!(rated[0].latency, Latency::new([(300, 300)]));
         assert_eq!(rated[1].groups[0].hits, 25, "started anew in between");
     }
 }

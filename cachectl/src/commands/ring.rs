@@ -27,8 +27,13 @@ pub async fn ring(session: &Session, args: &args::Ring) -> Result<Report, CliErr
     if let Some(what) = &args.diff {
         return super::ring_diff::diff(session, what).await;
     }
-    let picture = session.picture().await?;
-    let topology = picture.topology();
+    if let Some(layout) = args.layout {
+        return Ok(report(&session.planned(layout).await?, args));
+    }
+    Ok(report(session.picture().await?.topology(), args))
+}
+
+fn report(topology: &Topology, args: &args::Ring) -> Report {
     let runs = runs(topology);
     let body = match args.shape {
         RingAs::Table => Body::Table(by_node(topology, &runs)),
@@ -36,10 +41,10 @@ pub async fn ring(session: &Session, args: &args::Ring) -> Result<Report, CliErr
         RingAs::Bar => Body::Text(bar(topology, usize::from(args.width))),
         RingAs::Circle => Body::Text(circle(topology)),
     };
-    Ok(Report {
+    Report {
         body,
         json: ring_json(topology, &runs),
-    })
+    }
 }
 
 fn runs(topology: &Topology) -> Vec<Run> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use cached_client::admin::{GroupStats, NodeStats};
+use cached_client::admin::{GroupStats, Latency, NodeStats, RecentStats};
 use serde_json::{Value, json};
 
 use super::watch::watch;
@@ -123,6 +123,8 @@ fn node_table(nodes: &[NodeStats]) -> Table {
         number("BYTES"),
         number("MEM").rank(1),
         number("HIT%"),
+        number("P50MS").rank(6),
+        number("P99MS").rank(1),
         number("HITS").rank(2),
         number("MISSES").rank(2),
         number("SETS").rank(3),
@@ -153,6 +155,7 @@ fn node_table(nodes: &[NodeStats]) -> Table {
         whole.requests.failures += node.requests.failures;
         whole.requests.connections += node.requests.connections;
         whole.cpu += node.cpu;
+        whole.latency.add(&node.latency);
         table.row(node_cells(node, &sum));
     }
     if nodes.len() > 1 {
@@ -168,6 +171,8 @@ fn node_cells(node: &NodeStats, sum: &GroupStats) -> Vec<String> {
         units::bytes(node.memory_used_bytes),
         units::percent(node.memory_used_bytes, node.memory_limit_bytes),
         hit_ratio(sum),
+        quantile(&node.latency, 0.5),
+        quantile(&node.latency, 0.99),
         units::count(sum.hits),
         units::count(sum.misses),
         units::count(sum.sets),
@@ -188,6 +193,12 @@ fn node_cells(node: &NodeStats, sum: &GroupStats) -> Vec<String> {
             .map(|number| if known { number } else { "?".to_owned() }),
     );
     cells
+}
+
+/// In milliseconds; `-`: nothing was asked.
+pub(super) fn quantile(latency: &Latency, part: f64) -> String {
+    let found = latency.quantile(part);
+    found.map_or("-".to_owned(), units::millis)
 }
 
 fn hit_ratio(sum: &GroupStats) -> String {
@@ -246,6 +257,8 @@ pub fn node_json(node: &NodeStats) -> Value {
         "resident_bytes": node.resident_bytes,
         "memory": memory::json(&node.memory),
         "cpu_micros": node.cpu.as_micros() as u64,
+        "latency": latency_json(&node.latency),
+        "recent": node.recent.as_ref().map(recent_json),
         "slots": node.slots,
         "slots_lost": node.slots_lost,
         "fill_tokens": node.fill_tokens,
@@ -269,6 +282,27 @@ pub fn node_json(node: &NodeStats) -> Value {
             "fills_rejected": getter.fills_rejected,
             "uncached": getter.uncached,
         },
+    })
+}
+
+fn latency_json(latency: &Latency) -> Value {
+    let micros = |part| latency.quantile(part).map(|it| it.as_micros() as u64);
+    json!({
+        "count": latency.count(),
+        "p50_micros": micros(0.5),
+        "p99_micros": micros(0.99),
+        "p999_micros": micros(0.999),
+    })
+}
+
+fn recent_json(recent: &RecentStats) -> Value {
+    json!({
+        "window_ms": recent.window.as_millis() as u64,
+        "operations": recent.operations,
+        "hits": recent.hits,
+        "misses": recent.misses,
+        "evictions": recent.evictions,
+        "latency": latency_json(&recent.latency),
     })
 }
 

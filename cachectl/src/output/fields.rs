@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::table::{Table, text};
 use super::{Body, Report};
-use crate::args::Command;
 use crate::args::layout::MigrationsCommand;
 use crate::args::tools::ContextCommand;
+use crate::args::{BlacklistCommand, Command, GroupsCommand};
 use crate::error::{CliError, Code};
 
 /// How deep a document is followed: deeper than any is.
@@ -44,8 +44,18 @@ fn schema(command: &Command) -> Option<&'static str> {
             Some(MigrationsCommand::Watch { .. }) => published!("change"),
             Some(_) => published!("operation"),
         },
-        Command::Blacklist(_) => published!("blacklist"),
-        Command::Groups(_) => published!("groups"),
+        Command::Blacklist(args) => match args.command {
+            None | Some(BlacklistCommand::List { .. }) => published!("blacklist"),
+            Some(BlacklistCommand::Add { .. }) => published!("blacklisted"),
+            Some(BlacklistCommand::Remove { .. }) => published!("unlisted"),
+        },
+        Command::Groups(args) => match args.command {
+            None | Some(GroupsCommand::List | GroupsCommand::Describe { .. }) => {
+                published!("groups")
+            }
+            Some(GroupsCommand::Create { .. }) => published!("group"),
+            Some(GroupsCommand::Flush { .. }) => published!("flushed"),
+        },
         Command::Context(args) => match args.command {
             None | Some(ContextCommand::List) => published!("contexts"),
             Some(ContextCommand::Validate { .. }) => published!("validation"),
@@ -152,7 +162,11 @@ mod tests {
             "migrations watch",
             "migrations describe x",
             "blacklist",
+            "blacklist add n1",
+            "blacklist remove n1",
             "groups",
+            "groups create g",
+            "groups flush g",
             "context",
             "context current",
             "context validate",

@@ -59,6 +59,7 @@ pub enum Body {
 pub struct Output {
     format: Format,
     quiet: bool,
+    verbose: bool,
     color_out: bool,
     color_err: bool,
     /// Columns of the terminal; `None`: piped, nothing is dropped or cut.
@@ -79,6 +80,7 @@ impl Output {
         Self {
             format: global.output,
             quiet: global.quiet,
+            verbose: global.verbose,
             color_out: colored(terminal),
             color_err: colored(std::io::stderr().is_terminal()),
             width: terminal.then(table::terminal_width),
@@ -116,6 +118,13 @@ impl Output {
     pub fn note(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// A message for people who want to know more, on standard error.
+    pub fn detail(&self, text: &str) {
+        if self.verbose {
+            self.note(text);
         }
     }
 

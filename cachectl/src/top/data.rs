@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use cached_client::admin::{Blacklist, GroupStats, NodeStats, Operation, Status};
+use cached_client::admin::{Blacklist, GroupStats, Latency, NodeStats, Operation, Status};
 use cached_client::operations::OperationState;
 use cached_client::records::GroupRecord;
 
@@ -66,6 +66,9 @@ pub struct Rates {
     pub evictions: f64,
     /// Processor time, of one core.
     pub cpu: f64,
+    /// What all but a hundredth of the requests took at most; `None`: there were none, or
+    /// it is not told.
+    pub p99: Option<Duration>,
 }
 
 impl Rates {
@@ -75,6 +78,7 @@ impl Rates {
         (reads > 0.0).then(|| self.hits / reads)
     }
 
+    /// Percentiles cannot be added.
     fn add(&mut self, other: &Self) {
         self.operations += other.operations;
         self.hits += other.hits;
@@ -134,6 +138,7 @@ impl Data {
         // Two answers at once say nothing about a second.
         let seconds = elapsed.map(|it| it.as_secs_f64()).filter(|it| *it > 0.05);
         let mut whole = Rates::default();
+        let mut latency = Latency::default();
         let mut rates = BTreeMap::new();
         let mut groups: BTreeMap<String, Rates> = BTreeMap::new();
         for node in stats.iter().filter(|node| node.error.is_none()) {
@@ -142,7 +147,10 @@ impl Data {
             let (Some(before), Some(seconds)) = (before, seconds) else {
                 continue;
             };
+            let took = node.latency.since(&before.latency);
+            latency.add(&took);
             let mut sum = Rates {
+                p99: took.quantile(0.99),
                 cpu: node.cpu.saturating_sub(before.cpu).as_secs_f64() / seconds,
                 ..Rates::default()
             };
@@ -155,6 +163,7 @@ impl Data {
             whole.add(&sum);
             rates.insert(node.incarnation.clone(), sum);
         }
+        whole.p99 = latency.quantile(0.99);
         if seconds.is_some() {
             self.traffic.push_back(whole);
             if self.traffic.len() > SAMPLES_MAX {
@@ -231,7 +240,7 @@ fn difference(old: Option<&GroupStats>, new: &GroupStats, seconds: f64) -> Rates
         hits: per_second(new.hits, old.hits),
         misses: per_second(new.misses, old.misses),
         evictions: per_second(new.evictions, old.evictions),
-        cpu: 0.0,
+        ..Rates::default()
     }
 }
 
@@ -255,6 +264,7 @@ mod tests {
                 misses,
                 ..GroupStats::default()
             }],
+            latency: Latency::new([(20, hits), (5000, misses)]),
             ..NodeStats::default()
         }
     }
@@ -268,6 +278,7 @@ mod tests {
         let rates = data.rates["a"];
         assert_eq!((rates.operations, rates.hits), (50.0, 30.0));
         assert_eq!(rates.hit_ratio(), Some(0.6));
+        assert_eq!(rates.p99, Some(Duration::from_millis(5)));
         assert_eq!(data.traffic.back(), Some(&rates));
         // A new life begins at zero, and has no rate yet.
         data.absorb(at(4), Update::Stats(vec![stats("b", 5, 5)]));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cached_client::admin::{
-    BatchProgress, Blacklist, BlacklistEntry, CheckResult, GroupStats, NodeStats, Operation,
-    PairProgress, Plan, PlanCheck, PlanMove, PlanReceiver, RegistryHealth, Status,
+    BatchProgress, Blacklist, BlacklistEntry, CheckResult, GroupStats, Latency, NodeStats,
+    Operation, PairProgress, Plan, PlanCheck, PlanMove, PlanReceiver, RegistryHealth, Status,
 };
 use cached_client::operations::{MoveCounts, OperationKind, OperationState};
 use cached_client::records::GroupRecord;
@@ -86,7 +86,7 @@ fn node(number: usize, state: NodeState, slots: u32) -> Node {
         state,
         slots,
         weight: 1,
-        version: "0.1.0".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         started_ms: NOON_MS - 86_400_000 * number as u64,
         down_for_ms: if state == NodeState::Down { 42_000 } else { 0 },
         detail: if state == NodeState::Down {
@@ -177,6 +177,10 @@ pub(super) fn stats(shape: &Shape, seconds: u64) -> Vec<NodeStats> {
             slots: node.slots,
             groups: vec![group("users", 1), group("scores", 3)],
             cpu: Duration::from_millis(430 * seconds),
+            latency: Latency::new([
+                (300, busy * seconds),
+                (800 + 100 * index as u64, busy * seconds / 30),
+            ]),
             ..NodeStats::default()
         }
     };

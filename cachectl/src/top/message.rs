@@ -46,7 +46,7 @@ pub enum Message {
         /// It stays until Esc.
         bad: bool,
     },
-    /// A signal wants it to end.
+    /// The terminal is gone.
     Quit,
 }
 

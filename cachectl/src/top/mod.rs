@@ -12,6 +12,7 @@ pub mod data;
 pub mod dialog;
 pub mod effect;
 pub mod feed;
+pub mod file;
 #[cfg(test)]
 mod fixture;
 pub mod keys;
@@ -30,44 +31,51 @@ pub mod update;
 pub mod view;
 mod world;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::args::top::{FirstScreen, ThemeName, Top};
+use crate::args::top::{ThemeName, Top};
 use crate::commands::Session;
-use crate::error::CliError;
+use crate::error::{CliError, Code};
 use crate::output::{Body, Report};
 use crate::settings::{self, Sources};
+use file::Taste;
 use run::Exit;
-use state::{Look, Options, Screen, State};
+use state::{Look, Options, State};
+use view::theme::Theme;
 
 /// `top`.
 pub async fn top(session: &Session, args: &Top) -> Result<Report, CliError> {
-    if args.print_keys {
-        return Ok(Report {
-            body: Body::Text(keys::print()),
-            json: json!({"kind": "keys", "text": keys::print()}),
-        });
+    let taste = Taste::load()?;
+    if args.print_keys || args.print_theme {
+        return Ok(printed(session, args, &taste));
     }
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    if dumb || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+    if dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         let error = CliError::usage("top needs a terminal that can be drawn on");
         return Err(
             error.hint("`cachectl status` and `cachectl migrations watch -o jsonl` need none")
         );
     }
     let taken = session.interrupt.take();
+    // Before the terminal is taken over: from then on they must not end the program.
+    let mut signals = Signals::listen()
+        .map_err(|error| CliError::new(Code::Failure, format!("signals: {error}")))?;
     let mut settings = session.settings.clone();
     let guard =
         term::Guard::enter().map_err(|error| CliError::usage(format!("the terminal: {error}")))?;
     loop {
         let mut state = State::new(options(args, &settings), look(session, args));
-        state.screen = first(args.screen);
+        state.theme = state.theme.painted(&taste.paints);
+        state.keys = taste.keys.clone();
+        state.screen = args.screen;
         state.choose(&args.filter, &args.sort);
         let exit = tokio::select! {
             biased;
             () = taken.pressed() => Ok(Exit::Quit),
+            () = signals.told_to_end() => Ok(Exit::Quit),
             exit = world::show(&mut state, &settings, session, args) => exit,
         };
         match exit {
@@ -83,6 +91,29 @@ pub async fn top(session: &Session, args: &Top) -> Result<Report, CliError> {
                 drop(guard);
                 return Err(error);
             }
+        }
+    }
+}
+
+/// Those that end a program in good order.
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves when one has come. Cancel-safe.
+    async fn told_to_end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }
@@ -106,15 +137,20 @@ fn look(session: &Session, args: &Top) -> Look {
     }
 }
 
-fn first(screen: FirstScreen) -> Screen {
-    match screen {
-        FirstScreen::Overview => Screen::Overview,
-        FirstScreen::Nodes => Screen::Nodes,
-        FirstScreen::Ring => Screen::Ring,
-        FirstScreen::Migrations => Screen::Migrations,
-        FirstScreen::Keys => Screen::Keys,
-        FirstScreen::Groups => Screen::Groups,
-        FirstScreen::Blacklist => Screen::Blacklist,
-        FirstScreen::Events => Screen::Events,
+/// The keys or the theme, or both, as `top.toml` spells them.
+fn printed(session: &Session, args: &Top, taste: &Taste) -> Report {
+    let keys = args.print_keys.then(|| taste.keys.print());
+    // As it looks on a terminal, wherever this goes.
+    let look = Look {
+        mono: args.theme == ThemeName::Mono,
+        ..look(session, args)
+    };
+    let theme = Theme::new(look).painted(&taste.paints);
+    let theme = args.print_theme.then(|| theme.print());
+    let parts: Vec<String> = keys.into_iter().chain(theme).collect();
+    let text = parts.join("\n");
+    Report {
+        json: json!({"kind": "taste", "text": text}),
+        body: Body::Text(text),
     }
 }

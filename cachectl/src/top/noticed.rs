@@ -1,5 +1,7 @@
 //! What is worth a line in the log: differences between what is known and what is told. Pure.
 
+use std::collections::BTreeSet;
+
 use super::message::{Source, Update};
 use super::shape::{Node, NodeState, Shape};
 use super::state::{Kind, State};
@@ -107,6 +109,21 @@ fn became(node: &Node) -> (Kind, String) {
     (kind, text)
 }
 
+/// What there is to say when not everybody runs the same version, `own` being this
+/// program's; `None`: all do.
+pub fn skew(shape: &Shape, own: &str) -> Option<String> {
+    let told = shape.nodes.iter().map(|node| node.version.as_str());
+    let versions: BTreeSet<&str> = told.filter(|version| !version.is_empty()).collect();
+    if versions.iter().all(|version| *version == own) {
+        return None;
+    }
+    let versions: Vec<&str> = versions.into_iter().collect();
+    Some(format!(
+        "versions differ: nodes {}, this program {own}; what one does not know of the other is left out",
+        versions.join(" and ")
+    ))
+}
+
 /// Slots whose owner has another name.
 fn changed_slots(old: &Shape, new: &Shape) -> usize {
     let name = |shape: &Shape, owner: u16| {
@@ -125,4 +142,29 @@ fn changed_slots(old: &Shape, new: &Shape) -> usize {
             old_names.get(usize::from(*one)) != new_names.get(usize::from(*other))
         })
         .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_that_differ_are_named() {
+        let node = |version: &str| Node {
+            version: version.to_owned(),
+            ..Node::default()
+        };
+        let shape = |versions: &[&str]| Shape {
+            nodes: versions.iter().map(|version| node(version)).collect(),
+            ..Shape::default()
+        };
+        // Of one that is down nobody knows it.
+        assert_eq!(skew(&shape(&["1.2.0", "", "1.2.0"]), "1.2.0"), None);
+        let text = skew(&shape(&["1.2.0", "1.3.0", "1.2.0"]), "1.2.0").unwrap();
+        assert!(
+            text.contains("nodes 1.2.0 and 1.3.0, this program 1.2.0"),
+            "{text}"
+        );
+        assert!(skew(&shape(&["1.3.0"]), "1.2.0").is_some());
+    }
 }

@@ -17,6 +17,7 @@ use super::fixture::{
 use super::message::{Found, FoundEntry, Source, Update};
 use super::state::{Look, Screen, State};
 use super::view::draw;
+use super::view::theme::Theme;
 
 fn picture(state: &State, width: u16, height: u16) -> Buffer {
     let area = Rect::new(0, 0, width, height);
@@ -217,7 +218,7 @@ fn every_theme() {
         ),
     ] {
         let mut state = busy();
-        state.look = look;
+        (state.look, state.theme) = (look, Theme::new(look));
         pictures.push((title, styles(&picture(&state, 80, 24))));
     }
     check("themes", &pictures);
@@ -300,11 +301,12 @@ fn without_colours_there_are_none_and_in_ascii_nothing_else() {
     for screen in Screen::ALL {
         let mut state = on(screen);
         state.found = Some(found());
-        state.look = Look {
+        let look = Look {
             ascii: true,
             mono: true,
             ..Look::default()
         };
+        (state.look, state.theme) = (look, Theme::new(look));
         let buffer = picture(&state, 120, 40);
         for cell in &buffer.content {
             assert_eq!(
@@ -314,7 +316,7 @@ fn without_colours_there_are_none_and_in_ascii_nothing_else() {
             );
             assert!(cell.symbol().is_ascii(), "{screen:?}: {}", cell.symbol());
         }
-        state.look = Look::default();
+        (state.look, state.theme) = (Look::default(), Theme::new(Look::default()));
         let coloured = picture(&state, 120, 40);
         let styles: Vec<Style> = coloured.content.iter().map(|cell| cell.style()).collect();
         assert!(

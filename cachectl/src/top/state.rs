@@ -3,11 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use super::data::Data;
 use super::dialog::Dialog;
+use super::keys::Keymap;
 use super::link::{Freshness, Links};
 use super::list::{Choice, Filter};
 use super::message::{EventLine, Found, Now};
+use super::view::theme::Theme;
 
 /// Lines of the log that are kept.
 pub const LOG_MAX: usize = 500;
@@ -18,24 +22,24 @@ const TOASTS_MAX: usize = 4;
 /// How long good news stay.
 const NEWS_FOR: Duration = Duration::from_secs(6);
 
-/// The screens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The screens, as `--screen` spells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Screen {
-    /// A little of everything.
+    /// Nodes, traffic, ring, migrations, events.
     Overview,
-    /// Every node.
+    /// Every node in detail.
     Nodes,
     /// Who owns what.
     Ring,
     /// Slots on the move.
     Migrations,
-    /// Hot keys, and looking keys up.
+    /// Hot keys; look up, write, delete.
     Keys,
     /// Namespaces.
     Groups,
     /// Who does not attempt whom.
     Blacklist,
-    /// What happened.
+    /// What happened, and what was done from here.
     Events,
 }
 
@@ -167,6 +171,10 @@ pub struct State {
     pub options: Options,
     /// How things look.
     pub look: Look,
+    /// What tones look like.
+    pub theme: Theme,
+    /// What keys do.
+    pub keys: Keymap,
     /// Columns of the terminal.
     pub columns: u16,
     /// Which screen is shown.
@@ -201,6 +209,8 @@ pub struct State {
     pub dirty: bool,
     /// The recording has ended.
     pub ended: bool,
+    /// What was said of versions that differ.
+    pub skew: Option<String>,
 }
 
 impl State {
@@ -210,6 +220,8 @@ impl State {
             now: Now::default(),
             options,
             look,
+            theme: Theme::new(look),
+            keys: Keymap::default(),
             columns: 80,
             screen: Screen::Overview,
             choices: Default::default(),
@@ -227,6 +239,7 @@ impl State {
             mouse: false,
             dirty: true,
             ended: false,
+            skew: None,
         }
     }
 

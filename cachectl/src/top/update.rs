@@ -9,7 +9,6 @@ use crossterm::event::{
 use super::action;
 use super::dialog;
 use super::effect::{Ask, Effect};
-use super::keys;
 use super::link::Freshness;
 use super::list::Filter;
 use super::message::{Message, Now, Reply, Told, Update};
@@ -96,6 +95,9 @@ fn on_heard(state: &mut State, endpoint: &str, update: Update) {
         state.toast(format!("{before} lost; {endpoint} answers now"), false);
     }
     noticed::notice(state, &update);
+    if let Update::Topology(shape) = &update {
+        say_skew(state, noticed::skew(shape, env!("CARGO_PKG_VERSION")));
+    }
     if let Update::Event(event) = update {
         state.dirty |= state.log_event(event);
         return;
@@ -109,6 +111,17 @@ fn on_heard(state: &mut State, endpoint: &str, update: Update) {
     };
     state.data.absorb(state.now, update);
     state.dirty |= !fresh || (!same && state.held.is_none());
+}
+
+/// Says once that not everybody runs the same version.
+fn say_skew(state: &mut State, skew: Option<String>) {
+    if state.skew == skew {
+        return;
+    }
+    if let Some(text) = &skew {
+        state.toast(text.clone(), false);
+    }
+    state.skew = skew;
 }
 
 fn on_answer(state: &mut State, ask: &Ask, result: Result<Reply, String>) {
@@ -149,7 +162,7 @@ fn on_key(state: &mut State, event: &KeyEvent) -> Vec<Effect> {
     if state.typing_filter {
         return type_filter(state, event);
     }
-    let Some(action) = keys::action(state.screen, event) else {
+    let Some(action) = state.keys.action(state.screen, event) else {
         state.first_g = false;
         return Vec::new();
     };

@@ -8,7 +8,6 @@ use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::JoinSet;
 
@@ -42,7 +41,6 @@ pub(super) async fn show(
     let (sender, mut messages) = channel(MESSAGES_MAX);
     let mut tasks = JoinSet::new();
     tasks.spawn(input(sender.clone()));
-    tasks.spawn(signals(sender.clone()));
     let start = Instant::now();
     let mut began_ms = unix_ms();
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
@@ -69,6 +67,7 @@ pub(super) async fn show(
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout())).map_err(failed)?;
     terminal.clear().map_err(failed)?;
     state.columns = terminal.size().map_or(80, |size| size.width);
+    planted_panic("loop");
     let carry_out = |effect| world.carry_out(effect);
     tokio::select! {
         biased;
@@ -96,6 +95,7 @@ async fn first_panic(tasks: &mut JoinSet<()>) -> CliError {
 
 /// Hands keys, the mouse and sizes over.
 async fn input(sender: Sender<Message>) {
+    planted_panic("task");
     let mut events = EventStream::new();
     while let Some(event) = events.next().await {
         let message = match event {
@@ -113,19 +113,12 @@ async fn input(sender: Sender<Message>) {
     let _ = sender.send(Message::Quit).await;
 }
 
-/// Ends in good order when told to.
-async fn signals(sender: Sender<Message>) {
-    let (Ok(mut terminate), Ok(mut hang_up)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
-    }
-    let _ = sender.send(Message::Quit).await;
+/// In debug builds: panics where a test says, which then looks whether the terminal was
+/// given back.
+fn planted_panic(place: &str) {
+    let here =
+        cfg!(debug_assertions) && std::env::var("CACHECTL_PANIC").is_ok_and(|it| it == place);
+    assert!(!here, "planted for a test");
 }
 
 struct World<'a> {

@@ -33,7 +33,7 @@ use std::time::Duration;
 use cached_proto::failure::Failure;
 use cached_proto::operations::OperationRecord;
 use cached_proto::records::{
-    BlacklistRecord, GroupRecord, MemberRecord, MemberState, Mode, Policy,
+    BlacklistRecord, GroupRecord, MemberRecord, MemberState, Mode, PlanRecord, Policy,
 };
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{ClusterName, GroupName, Incarnation, MemberId, NodeName};
@@ -345,6 +345,11 @@ impl Cluster {
     /// [`Cluster::apply`]. What it would move is told by [`draft::draft`].
     pub async fn plan(&self, ask: Ask) -> Result<OperationRecord, Failure> {
         self.shared.plan(ask).await
+    }
+
+    /// The plan of one of the last layouts; the error of an older one says which are kept.
+    pub async fn layout(&self, layout: u64) -> Result<PlanRecord, Failure> {
+        self.shared.layout(layout).await
     }
 
     /// Asks for what was planned, on the layout that the operator was shown. Answers

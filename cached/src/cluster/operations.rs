@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use cached_proto::failure::{Failure, FailureCode};
+use cached_proto::limits::LAYOUTS_KEPT;
 use cached_proto::operations::{OperationRecord, OperationState};
+use cached_proto::records::PlanRecord;
 use cached_proto::registry_keys::RegistryKey;
 use cached_proto::types::Invalid;
 
@@ -186,6 +188,26 @@ impl Shared {
         }
         let text = format!("{id} changes too often, or this node is no member now; try again");
         Err(Failure::new(FailureCode::Conflict, text))
+    }
+
+    /// The plan of a layout, as long as it is kept.
+    pub(super) async fn layout(&self, layout: u64) -> Result<PlanRecord, Failure> {
+        let now = self.view.load().layout;
+        let range = Range::Key(self.keys.key(&RegistryKey::Layout(layout)));
+        let held = self.registry.read(range).await.map_err(unread)?;
+        let record = held.records.first();
+        let record = record.map(|it| serde_json::from_slice::<PlanRecord>(&it.value));
+        let record = record.transpose().map_err(|error| {
+            let text = format!("layout {layout} is unreadable: {error}");
+            Failure::new(FailureCode::Internal, text)
+        })?;
+        record.filter(|it| it.layout == layout).ok_or_else(|| {
+            let oldest = (now + 1).saturating_sub(LAYOUTS_KEPT).max(1);
+            let text = format!(
+                "layout {layout} is not kept: {now} is in force, and the last {LAYOUTS_KEPT} are kept ({oldest} to {now})"
+            );
+            Failure::new(FailureCode::NotFound, text)
+        })
     }
 
     /// An operation as the registry holds it, with the revision of its last change.

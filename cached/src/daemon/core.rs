@@ -17,7 +17,6 @@ use crate::cluster::view::ViewCell;
 use crate::cluster::{Cluster, ClusterParts, StartError};
 use crate::config::{ClientAuth, Config};
 use crate::counters::Counters;
-use crate::frontend::metrics::requests::Requests;
 use crate::frontend::rest::App;
 use crate::frontend::server::{Listener, ServerConfig, ServerParts, serve};
 use crate::frontend::{FrontendParts, Limits, grpc, rest};
@@ -28,7 +27,9 @@ use crate::operator::{Operator, OperatorParts};
 use crate::parking::Parking;
 use crate::peers::grpc::GrpcPeers;
 use crate::peers::{Identity, Peers};
+use crate::recent::{self, Recent};
 use crate::registry::Registry;
+use crate::requests::Requests;
 use crate::router::{Router, RouterParts, follow_groups};
 use crate::store::{Store, StoreConfig};
 use crate::sweeper;
@@ -50,6 +51,8 @@ pub(super) struct Core {
     pub(super) tasks: Tasks,
     pub(super) view: Arc<ViewCell>,
     counters: Arc<Counters>,
+    requests: Arc<Requests>,
+    recent: Arc<Recent>,
     breakers: Arc<Breakers>,
     hot: Arc<HotKeys>,
     journal: Arc<Journal>,
@@ -102,6 +105,8 @@ impl Core {
         Self {
             view,
             counters,
+            requests: Arc::default(),
+            recent: Arc::new(Recent::new(clock.now())),
             hot: Arc::new(HotKeys::new(clock.clone())),
             journal: Arc::new(Journal::new(rand::rng().random(), clock.clone())),
             breakers: Breakers::new(settings::breaker_config(&config), clock.clone()),
@@ -185,6 +190,8 @@ impl Core {
             store: self.store.clone(),
             peers: self.peers.clone(),
             counters: self.counters.clone(),
+            requests: self.requests.clone(),
+            recent: self.recent.clone(),
             breakers: self.breakers.clone(),
             hot: self.hot.clone(),
             journal: self.journal.clone(),
@@ -203,7 +210,7 @@ impl Core {
             operator: Arc::new(operator),
             auth: self.guard.auth.clone(),
             counters: self.counters.clone(),
-            requests: Arc::new(Requests::default()),
+            requests: self.requests.clone(),
             clock: self.clock.clone(),
             default_group: self.config.group.clone(),
             limits: Limits {
@@ -266,6 +273,11 @@ impl Core {
         });
         tasks.spawn("groups", |stop| {
             follow_groups(view.clone(), store.clone(), stop)
+        });
+        let (looks, requests) = (self.recent.clone(), self.requests.clone());
+        let (looked, now) = (store.clone(), clock.clone());
+        tasks.spawn("recent", |stop| {
+            recent::run(looks, looked, requests, now, stop)
         });
         tasks.spawn("sweeper", |stop| {
             sweeper::run(store.clone(), clock.clone(), stop)

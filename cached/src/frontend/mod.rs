@@ -30,9 +30,9 @@ use crate::clock::{Clock, Moment};
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::operator::Operator;
+use crate::requests::{Kind, Protocol, Requests};
 use crate::router::Router;
 use auth::Auth;
-use metrics::requests::{Kind, Protocol, Requests};
 
 /// What all front ends work with.
 #[derive(Debug)]

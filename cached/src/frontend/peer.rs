@@ -20,10 +20,10 @@ use tonic::{Request, Response, Status};
 use super::auth::Role;
 use super::grpc::batch::{check_count, in_places};
 use super::grpc::message::kind_of;
-use super::metrics::requests::Protocol;
 use super::status::to_status;
 use super::{FrontendParts, PeerCertificate};
 use crate::operator::KeysPlace;
+use crate::requests::Protocol;
 
 /// Answers other nodes.
 #[derive(Debug)]

@@ -460,6 +460,17 @@ impl Membership for FakeCluster {
         Box::pin(std::future::ready(drafted))
     }
 
+    fn layout(&self, layout: u64) -> ChangeFuture<'_, PlanRecord> {
+        let known = (layout == 2).then(|| drained(&view(&["n1", "n2", "n3"]), "n2"));
+        let unknown = || {
+            Failure::new(
+                FailureCode::NotFound,
+                format!("layout {layout} is not kept"),
+            )
+        };
+        Box::pin(std::future::ready(known.ok_or_else(unknown)))
+    }
+
     fn apply<'a>(
         &'a self,
         id: &'a str,

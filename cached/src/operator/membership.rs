@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cached_proto::failure::Failure;
 use cached_proto::operations::OperationRecord;
-use cached_proto::records::{BlacklistRecord, GroupRecord};
+use cached_proto::records::{BlacklistRecord, GroupRecord, PlanRecord};
 use cached_proto::types::NodeName;
 use futures_util::future::BoxFuture;
 
@@ -40,6 +40,8 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
     fn move_troubles(&self) -> Vec<MoveTrouble>;
     /// Works a change of the layout out, and keeps it for a while.
     fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord>;
+    /// The plan of one of the last layouts.
+    fn layout(&self, layout: u64) -> ChangeFuture<'_, PlanRecord>;
     /// Asks for what was planned.
     fn apply<'a>(
         &'a self,
@@ -95,6 +97,10 @@ impl Membership for Cluster {
 
     fn plan(&self, ask: Ask) -> ChangeFuture<'_, OperationRecord> {
         Box::pin(Cluster::plan(self, ask))
+    }
+
+    fn layout(&self, layout: u64) -> ChangeFuture<'_, PlanRecord> {
+        Box::pin(Cluster::layout(self, layout))
     }
 
     fn apply<'a>(

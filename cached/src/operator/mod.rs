@@ -51,6 +51,8 @@ use crate::hotkeys::HotKeys;
 use crate::journal::{Journal, Note};
 use crate::parking::Parking;
 use crate::peers::Peers;
+use crate::recent::Recent;
+use crate::requests::Requests;
 use crate::store::Store;
 use crate::tasks::Stop;
 use crate::transfer::Transfers;
@@ -68,6 +70,10 @@ pub struct OperatorParts {
     pub peers: Arc<dyn Peers>,
     /// Its counters.
     pub counters: Arc<Counters>,
+    /// How long its requests took.
+    pub requests: Arc<Requests>,
+    /// What it did lately.
+    pub recent: Arc<Recent>,
     /// Its circuit breakers.
     pub breakers: Arc<Breakers>,
     /// Which keys are asked for most here.
@@ -150,6 +156,12 @@ impl Operator {
     pub async fn topology_newer_than(&self, view_number: u64) -> TopologyResponse {
         let view = self.parts.view.newer_than(view_number).await;
         self.tell(&view)
+    }
+
+    /// Members and slots as a layout planned them: one of the last few.
+    pub async fn planned_topology(&self, layout: u64) -> Result<TopologyResponse, Failure> {
+        let plan = self.parts.cluster.layout(layout).await?;
+        Ok(topology::planned(self.topology(), &plan))
     }
 
     fn tell(&self, view: &ClusterView) -> TopologyResponse {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cached_proto::pb::cached::admin::v1::{
-    GetterStats, GroupStats, MemoryStats, NodeStats, RequestStats, StatsResponse,
+    GetterStats, GroupStats, LatencyBucket, MemoryStats, NodeStats, RecentStats, RequestStats,
+    StatsResponse,
 };
 use cached_proto::types::GroupName;
 
@@ -11,6 +12,8 @@ use super::fan_out::{ASK_TIMEOUT, Whom, ask_all, everyone};
 use super::{Operator, me, millis, process};
 use crate::cluster::view::MemberView;
 use crate::counters::Counters;
+use crate::recent::Counted;
+use crate::requests::{BOUNDS_MICROS, BUCKETS};
 use crate::store::{GroupCounters, GroupSettings, MemoryUse};
 
 impl Operator {
@@ -56,6 +59,8 @@ impl Operator {
             .map(|(_, _, counters)| counters.fills_rejected)
             .sum();
         let resident_bytes = process::resident_bytes();
+        let counted = Counted::now(&parts.store, &parts.requests);
+        let (window, recent) = parts.recent.until(parts.clock.now(), &counted);
         NodeStats {
             name: self.shown_name().to_owned(),
             incarnation: me
@@ -86,6 +91,8 @@ impl Operator {
                 parts.counters.unfinished_bytes.get(),
                 resident_bytes,
             )),
+            latency: latency_buckets(&counted.latency),
+            recent: Some(recent_stats(millis(window), &recent)),
         }
     }
 }
@@ -140,6 +147,28 @@ fn memory_stats(used: &MemoryUse, connection_bytes: u64, resident_bytes: u64) ->
         connection_bytes,
         other_bytes: signed(resident_bytes) - signed(used.sum() + connection_bytes),
     }
+}
+
+fn recent_stats(window_ms: u64, recent: &Counted) -> RecentStats {
+    RecentStats {
+        window_ms,
+        operations: recent.operations,
+        hits: recent.hits,
+        misses: recent.misses,
+        evictions: recent.evictions,
+        latency: latency_buckets(&recent.latency),
+    }
+}
+
+/// Buckets that hold something.
+fn latency_buckets(counts: &[u64; BUCKETS]) -> Vec<LatencyBucket> {
+    let buckets = BOUNDS_MICROS.into_iter().zip(*counts);
+    let told = buckets.filter(|(_, count)| *count > 0);
+    let told = told.map(|(up_to_micros, count)| LatencyBucket {
+        up_to_micros,
+        count,
+    });
+    told.collect()
 }
 
 fn request_stats(counters: &Counters) -> RequestStats {

@@ -3,6 +3,7 @@
 use cached_proto::convert::member_state_to_pb;
 use cached_proto::operations::Want;
 use cached_proto::pb::cached::admin::v1::{self as pb, SlotRange, TopologyResponse};
+use cached_proto::records::{PlanRecord, PlanRun};
 use cached_proto::types::{GroupName, Slot};
 
 use crate::clock::Moment;
@@ -35,6 +36,49 @@ pub(super) fn topology(
         topology.mode = meta.mode.to_string();
     }
     topology
+}
+
+/// The same cluster as a plan wanted it: its members, as they are now, with the slots that
+/// it gave them.
+pub(super) fn planned(now: TopologyResponse, plan: &PlanRecord) -> TopologyResponse {
+    let mut members: Vec<pb::Member> = Vec::new();
+    for planned in &plan.members {
+        let (name, incarnation) = (planned.id.name.to_string(), planned.id.inc.to_string());
+        let same = |it: &&pb::Member| it.name == name && it.incarnation == incarnation;
+        let known = now.members.iter().find(same).cloned();
+        let gone = || pb::Member {
+            state: member_state_to_pb(None).into(),
+            name,
+            incarnation,
+            ..pb::Member::default()
+        };
+        members.push(pb::Member {
+            slots: 0,
+            weight: planned.weight,
+            ..known.unwrap_or_else(gone)
+        });
+    }
+    let mut ranges = Vec::new();
+    for PlanRun(first, last, owner) in &plan.runs {
+        let Some(owner) = members.get_mut(usize::from(*owner)) else {
+            continue;
+        };
+        owner.slots += u32::from(last.saturating_sub(*first)) + 1;
+        ranges.push(SlotRange {
+            first: (*first).into(),
+            last: (*last).into(),
+            owner: owner.name.clone(),
+            incarnation: owner.incarnation.clone(),
+            epoch: 0,
+        });
+    }
+    TopologyResponse {
+        layout: plan.layout,
+        virtual_nodes: plan.virtual_nodes,
+        members,
+        ranges,
+        ..now
+    }
 }
 
 /// One member; who is named by rows alone is DOWN.

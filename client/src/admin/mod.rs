@@ -1,6 +1,7 @@
 //! Operators' calls: the state of a cluster, its numbers, and changes to it.
 
 mod events;
+mod latency;
 mod operations;
 mod types;
 
@@ -12,7 +13,7 @@ use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::pb::cached::admin::v1 as pb;
 use cached_proto::pb::cached::admin::v1::admin_client::AdminClient;
 use cached_proto::records::GroupRecord;
-use cached_proto::types::{GroupName, NodeName};
+use cached_proto::types::{GroupName, Invalid, NodeName};
 use futures_util::stream::{self, Stream};
 use tokio::time::timeout;
 use tonic::{Request, Response};
@@ -26,6 +27,7 @@ use crate::topology::{Cell, Topology, nodes};
 
 use events::EventFeed;
 pub use events::{EventRow, EventsFrom, Happened, HotKey, HotKeys, HotKeysAsk, Severity};
+pub use latency::{Latency, RecentStats};
 use operations::OperationFeed;
 pub use operations::{
     ApplyOptions, BatchProgress, CheckResult, Control, Operation, OperationChange, PairProgress,
@@ -111,6 +113,21 @@ impl Admin {
         Ok(Answered {
             endpoint: feed.address,
             value,
+        })
+    }
+
+    /// Members and slots of one of the last layouts, as they were planned; `NotFound` says
+    /// which are kept.
+    pub async fn layout(&self, layout: u64) -> Result<Answered<Topology>, Error> {
+        let answer = self
+            .any(
+                pb::LayoutRequest { layout },
+                |mut admin, request| async move { admin.layout(request).await },
+            )
+            .await?;
+        answer.read(|answer| {
+            let missing = || Invalid::new("topology", "is missing");
+            Topology::try_from(answer.topology.ok_or_else(missing)?)
         })
     }
 

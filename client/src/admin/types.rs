@@ -7,6 +7,7 @@ use cached_proto::pb::cached::admin::v1 as pb;
 use cached_proto::types::Invalid;
 use serde::{Deserialize, Serialize};
 
+use super::{Latency, RecentStats};
 use crate::call::wrong_answer;
 use crate::error::Error;
 
@@ -147,6 +148,10 @@ pub struct NodeStats {
     pub cpu: Duration,
     /// What its resident memory is for.
     pub memory: MemoryStats,
+    /// How long the operations took that it answered since its start.
+    pub latency: Latency,
+    /// What it did lately; `None`: an older version does not tell.
+    pub recent: Option<RecentStats>,
 }
 
 /// What a node's resident memory is for, in bytes: the parts sum up to it.
@@ -350,6 +355,8 @@ impl From<pb::NodeStats> for NodeStats {
             staged_bytes: stats.staged_bytes,
             cpu: Duration::from_micros(stats.cpu_micros),
             memory: stats.memory.map(MemoryStats::from).unwrap_or_default(),
+            latency: stats.latency.into(),
+            recent: stats.recent.map(RecentStats::from),
         }
     }
 }

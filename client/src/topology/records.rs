@@ -36,6 +36,7 @@ impl Records {
         match key {
             RegistryKey::Meta => self.meta = value.map(|json| read("meta", json)).transpose()?,
             RegistryKey::Plan => self.plan = value.map(|json| read("plan", json)).transpose()?,
+            RegistryKey::Layout(_) => {}
             RegistryKey::Planner => self.planner = value.and_then(read_planner),
             RegistryKey::Member(name) => change(&mut self.members, name, "member", value)?,
             RegistryKey::Page(page) => change(&mut self.pages, page, "table page", value)?,

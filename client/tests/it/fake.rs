@@ -448,6 +448,7 @@ admin_calls! {
     stats(StatsRequest) -> StatsResponse,
     hot_keys(HotKeysRequest) -> HotKeysResponse,
     list_keys(ListKeysRequest) -> ListKeysResponse,
+    layout(LayoutRequest) -> LayoutResponse,
     list_blacklist(ListBlacklistRequest) -> ListBlacklistResponse,
     add_blacklist(AddBlacklistRequest) -> AddBlacklistResponse,
     remove_blacklist(RemoveBlacklistRequest) -> RemoveBlacklistResponse,

@@ -10,7 +10,7 @@ use cached_client::Admin;
 use cached_client::admin::{ApplyOptions, Control, PlanAsk};
 use cached_proto::records::GroupRecord;
 use cached_proto::registry_keys::{RegistryKey, RegistryKeys};
-use cached_proto::types::{GroupName, NodeName, SLOTS};
+use cached_proto::types::{GroupName, NodeName, SLOTS, Slot};
 use tokio::sync::Notify;
 
 use super::agreed::{Agreed, wanted};
@@ -105,8 +105,14 @@ impl Desk {
         rows.any(|row| row.owner.name == *name)
     }
 
-    /// Who has slots that the plan gives to whom.
-    pub fn moving(&self) -> BTreeSet<(NodeName, NodeName)> {
+    /// Who owns a slot.
+    pub fn owner(&self, slot: Slot) -> Option<NodeName> {
+        let agreed = self.0.agreed.lock().unwrap();
+        agreed.row(slot.number()).map(|row| row.owner.name.clone())
+    }
+
+    /// Who has slots that the plan gives to whom, of these.
+    pub fn moving(&self, slots: impl Iterator<Item = u16>) -> BTreeSet<(NodeName, NodeName)> {
         let agreed = self.0.agreed.lock().unwrap();
         let Some(plan) = &agreed.plan else {
             return BTreeSet::new();
@@ -117,7 +123,7 @@ impl Desk {
             let moves = row.owner != *wanted && agreed.lives(&row.owner);
             moves.then(|| (row.owner.name.clone(), wanted.name.clone()))
         };
-        let pairs = (0..SLOTS).filter_map(pair);
+        let pairs = slots.filter_map(pair);
         pairs.filter(|(from, to)| from != to).collect()
     }
 

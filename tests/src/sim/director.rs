@@ -17,7 +17,9 @@ use turmoil::Sim;
 use super::desk::{Desk, Errand};
 use super::meddler::Faults;
 use super::net::REGISTRY_HOST;
+use super::profile::Theme;
 use super::scene::{Life, NodeSlot, PLAIN_GROUP, SMALL_GROUP, Scene};
+use super::themes::Course;
 use super::{hosts, verdict, worker};
 
 /// How long the cluster may take to form.
@@ -53,6 +55,8 @@ pub(super) enum End {
     Registry(NodeName),
     Pauses(NodeName),
     Restart(NodeName),
+    Wires(NodeName, NodeName),
+    Confined(u32),
 }
 
 /// Directs one simulation.
@@ -69,6 +73,8 @@ pub struct Director {
     pub(super) cut: BTreeSet<(String, String)>,
     /// Nodes whose registry ails.
     pub(super) ailing: BTreeSet<NodeName>,
+    /// How far the moves are that a theme is about.
+    pub(super) course: Course,
     /// Every node's newest epochs: they never go down (I2).
     epochs: BTreeMap<NodeName, (u64, Vec<Epoch>)>,
 }
@@ -86,6 +92,7 @@ impl Director {
             count: 0,
             cut: BTreeSet::new(),
             ailing: BTreeSet::new(),
+            course: Course::default(),
             epochs: BTreeMap::new(),
         }
     }
@@ -119,10 +126,20 @@ impl Director {
         while sim.elapsed() < end {
             let pause = Duration::from_millis(self.chance.random_range(pauses.clone()));
             if !self.go_on(sim, pause, |_| false) && sim.elapsed() < end {
-                self.something(sim);
+                self.trouble(sim);
             }
         }
         self.settle(sim);
+    }
+
+    /// One more trouble, of the kind that the seed is about.
+    fn trouble(&mut self, sim: &mut Sim<'_>) {
+        match self.scene.setting.profile.theme {
+            Theme::Anything => self.something(sim),
+            Theme::Doubts => self.doubt(sim),
+            Theme::Breaks => self.break_moves(sim),
+            Theme::CutOff => self.cut_one_off(sim),
+        }
     }
 
     /// Creates the groups that clients use.
@@ -267,6 +284,8 @@ impl Director {
             }
             End::Pauses(name) => self.scene.node(&name, 0).set_pauses(PAUSES_USUAL),
             End::Restart(name) => self.restart(sim, &name),
+            End::Confined(client) => self.scene.confine(client, None),
+            End::Wires(from, to) => unmark(from.as_str(), to.as_str()),
         }
     }
 
@@ -274,6 +293,10 @@ impl Director {
     fn settle(&mut self, sim: &mut Sim<'_>) {
         while let Some((_, end)) = self.ends.pop_first() {
             self.end(sim, end);
+        }
+        for slot in self.scene.nodes() {
+            let switch = self.scene.switch(sim.lookup(slot.name.as_str()));
+            switch.jams.set(None);
         }
         self.say(sim, "faults are over".to_owned());
         let end = sim.elapsed() + SETTLED_WITHIN;

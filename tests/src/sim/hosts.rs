@@ -75,7 +75,7 @@ pub async fn node(scene: Arc<Scene>, slot: Arc<NodeSlot>) -> turmoil::Result {
         let network = Network {
             listener,
             address,
-            dialer: Some(net::dialer()),
+            dialer: Some(slot.wires.dialer()),
             registry: net::registry(),
             origin: Some(Arc::new(Simulated(scene.clone()))),
         };
@@ -139,6 +139,7 @@ fn config_of(scene: &Scene, slot: &NodeSlot) -> Config {
         heartbeat: Some(format!("{}s", setting.heartbeat.as_secs())),
         groupname: Some(if loads { LOADED_GROUP } else { PLAIN_GROUP }.into()),
         enable_getter: Some(loads),
+        request_timeout: Some(format!("{}s", setting.patience.as_secs())),
         join_delay: Some(format!("{}ms", setting.join_delay.as_millis())),
         // Ten slow messages: a registry that is well passes for quick.
         seal_budget: Some(format!("{}ms", 10 * setting.latency.as_millis())),

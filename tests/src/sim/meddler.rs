@@ -1,5 +1,6 @@
 //! Stands between a node and the registry, and makes it slow, deaf or a liar.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,13 +10,16 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Request, Response};
+use cached_proto::table::PageIndex;
 use futures_util::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::transport::Channel;
 use tower::{Service, ServiceExt};
 
+use super::jam::{self, Jams};
 use super::liar;
 
 /// How much later than half a second a late call may be done: it may be long after who
@@ -51,8 +55,12 @@ pub struct Faults {
 /// Sets the faults of one node.
 #[derive(Debug)]
 pub struct Switch {
+    /// What is wrong with transactions that change some pages.
+    pub jams: Jams,
     faults: Mutex<Faults>,
     chance: Mutex<StdRng>,
+    /// How often watches ended.
+    ends: watch::Sender<u64>,
 }
 
 /// What becomes of a call.
@@ -65,17 +73,34 @@ enum Fate {
 }
 
 impl Switch {
-    /// No faults; its chance comes from `seed`.
-    pub fn new(seed: u64) -> Arc<Self> {
+    /// No faults; its chance comes from `seed`, and `pages` are those that can be jammed.
+    pub fn new(seed: u64, pages: BTreeSet<PageIndex>) -> Arc<Self> {
         Arc::new(Self {
+            jams: Jams::new(pages),
             faults: Mutex::default(),
             chance: Mutex::new(StdRng::seed_from_u64(seed)),
+            ends: watch::Sender::new(0),
         })
     }
 
     /// From now on these.
     pub fn set(&self, faults: Faults) {
         *self.faults.lock().unwrap() = faults;
+    }
+
+    /// Watches that are open now end: whoever has one reads everything anew.
+    pub fn end_watches(&self) {
+        self.ends.send_modify(|ends| *ends += 1);
+    }
+
+    /// Ends when a watch that begins now does.
+    fn watch_ended(&self) -> Ended {
+        let mut ends = self.ends.subscribe();
+        Box::pin(async move {
+            if ends.changed().await.is_err() {
+                std::future::pending().await
+            }
+        })
     }
 
     fn get(&self) -> Faults {
@@ -130,6 +155,15 @@ impl Meddler {
         let faults = self.switch.get();
         let switch = self.switch.clone();
         tokio::time::sleep(switch.delay(faults.delay)).await;
+        let (request, jammed) = match request.uri().path().ends_with("/Txn") {
+            true => switch.jams.look(request).await,
+            false => (request, None),
+        };
+        match jammed {
+            Some(jam::Fate::Lost) => return std::future::pending().await,
+            Some(jam::Fate::DoneAfter(after)) => return self.pass_late(request, after).await,
+            None => {}
+        }
         let path = request.uri().path();
         if path.ends_with("/Watch") {
             let answer = self.pass(request).await;
@@ -150,14 +184,18 @@ impl Meddler {
                 self.pass(request).await;
                 std::future::pending().await
             }
-            Fate::Late(after) => {
-                tokio::spawn(async move {
-                    tokio::time::sleep(after).await;
-                    self.pass(request).await;
-                });
-                std::future::pending().await
-            }
+            Fate::Late(after) => self.pass_late(request, after).await,
         }
+    }
+
+    /// Passes a call on after some time, even if its caller does not wait, and does not
+    /// answer.
+    async fn pass_late(self, request: Request<Body>, after: Duration) -> Response<Body> {
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            self.pass(request).await;
+        });
+        std::future::pending().await
     }
 }
 
@@ -180,10 +218,14 @@ impl Service<Request<Body>> for Meddler {
     }
 }
 
+type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A stream of watch events that are lost, doubled or held back.
 struct Meddled {
     body: Body,
     switch: Arc<Switch>,
+    /// None once it has ended.
+    ended: Option<Ended>,
     again: Option<Bytes>,
     /// Bytes of a message that further frames bring.
     unfinished: usize,
@@ -197,6 +239,7 @@ impl Meddled {
     fn new(body: Body, switch: Arc<Switch>) -> Self {
         Self {
             body,
+            ended: Some(switch.watch_ended()),
             switch,
             again: None,
             unfinished: 0,
@@ -254,6 +297,14 @@ impl HttpBody for Meddled {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        let Some(ended) = &mut self.ended else {
+            return Poll::Ready(None);
+        };
+        if ended.as_mut().poll(context).is_ready() {
+            self.ended = None;
+            let why = "the registry ends this watch";
+            return Poll::Ready(Some(Err(axum::Error::new(why))));
+        }
         if let Some(again) = self.again.take() {
             return Poll::Ready(Some(Ok(http_body::Frame::data(again))));
         }

@@ -6,14 +6,15 @@
 //! `profile` (which kinds of trouble a seed has), `scene` (what hosts share), `hosts`
 //! (registry and nodes), `worker` (clients) with `keys` and `origin`, `desk` (operators,
 //! and what the cluster agrees on: `agreed`), `director` (when something goes wrong),
-//! `troubles` (what), `meddler` (what is wrong with the registry), `witness` and `verdict`
-//! (what must be true).
+//! `troubles` and `themes` (what), `meddler` with `jam` (what is wrong with the registry),
+//! `wires` (and with connections), `witness` and `verdict` (what must be true).
 
 mod agreed;
 pub mod chance;
 mod desk;
 mod director;
 mod hosts;
+mod jam;
 mod keys;
 mod liar;
 mod meddler;
@@ -22,8 +23,10 @@ mod origin;
 pub mod panics;
 mod profile;
 mod scene;
+mod themes;
 mod troubles;
 mod verdict;
+mod wires;
 mod witness;
 mod worker;
 
@@ -36,7 +39,7 @@ use rand::{Rng, SeedableRng};
 
 use director::Director;
 use keys::Keys;
-use profile::Profile;
+use profile::{Profile, Theme};
 use scene::{EPOCH_MS, Scene, Setting};
 
 /// How much is simulated.
@@ -73,11 +76,13 @@ impl Setting {
     /// Draws one.
     fn draw(seed: u64, size: Size) -> Self {
         let mut chance = StdRng::seed_from_u64(seed);
-        let profile = Profile::draw(&mut chance);
+        let theme = Theme::of(seed);
+        let profile = Profile::draw(&mut chance, theme);
+        let cut_off = theme == Theme::CutOff;
         Self {
             profile,
-            heartbeat: Duration::from_secs(chance.random_range(2..=10)),
-            names: Keys::draw(&mut chance, profile.moves),
+            heartbeat: Duration::from_secs(chance.random_range(2..=if cut_off { 4 } else { 10 })),
+            names: Keys::draw(&mut chance, profile.pages()),
             long: if profile.moves { 8_000 } else { 2_000 },
             seed,
             nodes: chance.random_range(3..=5),
@@ -89,7 +94,10 @@ impl Setting {
             },
             retries: if chance.random_bool(0.7) { 0 } else { 2 },
             join_delay: Duration::from_millis(chance.random_range(0..4_000)),
-            latency: Duration::from_millis(if chance.random_bool(0.5) {
+            // Who is cut off is waited for until others have its slots, and longer.
+            patience: Duration::from_secs(if cut_off { 10 } else { 3 }),
+            still_ms: if cut_off { 2_000..9_500 } else { 20..2_900 },
+            latency: Duration::from_millis(if chance.random_bool(0.5) || profile.moves_keys() {
                 chance.random_range(2..=5)
             } else {
                 chance.random_range(10..=40)

@@ -1,14 +1,15 @@
 //! What all hosts of a simulation share: they run in one thread, one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cached::cluster::view::ViewCell;
 use cached_proto::records::Mode;
-use cached_proto::types::{ClusterName, NodeName};
+use cached_proto::types::{ClusterName, NodeName, Slot};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::Notify;
@@ -17,6 +18,7 @@ use super::keys::Keys;
 use super::meddler::Switch;
 use super::origin::Table;
 use super::profile::Profile;
+use super::wires::Wires;
 use super::witness::Witness;
 use crate::history::{History, Loss, Micros};
 
@@ -45,6 +47,11 @@ pub struct Setting {
     pub latency: Duration,
     /// How long clients and faults go on.
     pub duration: Duration,
+    /// How long a client waits for an answer.
+    pub patience: Duration,
+    /// How long a process stands still where it does, in milliseconds: also longer than it
+    /// may be sure of itself without looking, as far as clients wait for it.
+    pub still_ms: Range<u64>,
     /// Between two operations of one client, on average.
     pub pause: Duration,
     /// Plain keys.
@@ -89,13 +96,12 @@ pub struct NodeSlot {
     pub skew_ms: i64,
     /// Told when it shall end in order.
     pub leave: Notify,
+    /// Its connections to others.
+    pub wires: Wires,
+    still_ms: Range<u64>,
     life: Mutex<Life>,
     pauses: Mutex<(f64, StdRng)>,
 }
-
-/// How long a process stands still, at most and at least, in milliseconds: also longer
-/// than it may be sure of itself without looking, as far as clients wait for it.
-const PAUSES_MS: std::ops::Range<u64> = 20..2_900;
 
 impl NodeSlot {
     /// From now on this is the chance that its process stands still at a place where it may.
@@ -107,7 +113,7 @@ impl NodeSlot {
     pub fn next_pause(&self) -> Duration {
         let (chance, rng) = &mut *self.pauses.lock().unwrap();
         if *chance > 0.0 && rng.random_bool(*chance) {
-            return Duration::from_millis(rng.random_range(PAUSES_MS));
+            return Duration::from_millis(rng.random_range(self.still_ms.clone()));
         }
         Duration::ZERO
     }
@@ -139,6 +145,8 @@ pub struct Scene {
     losses: Mutex<Vec<Loss>>,
     problems: Mutex<Vec<String>>,
     trace: Mutex<(DefaultHasher, u64)>,
+    /// Clients that are to ask for the keys of these slots alone.
+    confined: Mutex<BTreeMap<u32, BTreeSet<Slot>>>,
     /// Whether clients shall go on.
     working: Mutex<bool>,
 }
@@ -156,6 +164,7 @@ impl Scene {
             losses: Mutex::default(),
             problems: Mutex::default(),
             trace: Mutex::default(),
+            confined: Mutex::default(),
             working: Mutex::new(true),
         })
     }
@@ -174,6 +183,8 @@ impl Scene {
                 name: name.clone(),
                 skew_ms,
                 leave: Notify::new(),
+                wires: Wires::default(),
+                still_ms: self.setting.still_ms.clone(),
                 life: Mutex::default(),
                 pauses: Mutex::new((0.0, StdRng::seed_from_u64(seed))),
             })
@@ -200,7 +211,10 @@ impl Scene {
     pub fn switch(&self, host: IpAddr) -> Arc<Switch> {
         let mut switches = self.switches.lock().unwrap();
         let seed = self.setting.seed ^ hash_of(&host);
-        let switch = switches.entry(host).or_insert_with(|| Switch::new(seed));
+        let pages = || self.setting.names.pages();
+        let switch = switches
+            .entry(host)
+            .or_insert_with(|| Switch::new(seed, pages()));
         switch.clone()
     }
 
@@ -239,6 +253,27 @@ impl Scene {
     pub fn traced(&self) -> (u64, u64) {
         let (hasher, events) = &*self.trace.lock().unwrap();
         (hasher.finish(), *events)
+    }
+
+    /// From now on this client asks for the keys of these slots alone; `None`: for all.
+    pub fn confine(&self, client: u32, slots: Option<BTreeSet<Slot>>) {
+        let mut confined = self.confined.lock().unwrap();
+        match slots {
+            Some(slots) => confined.insert(client, slots),
+            None => confined.remove(&client),
+        };
+    }
+
+    /// The plain keys that this client may ask for, if not for all.
+    pub fn confined(&self, client: u32) -> Option<Vec<u32>> {
+        let confined = self.confined.lock().unwrap();
+        let slots = confined.get(&client)?;
+        let names = &self.setting.names;
+        let all = 0..self.setting.keys;
+        Some(
+            all.filter(|number| slots.contains(&names.slot(*number)))
+                .collect(),
+        )
     }
 
     /// Whether clients shall go on.

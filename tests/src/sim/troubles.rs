@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cached_client::admin::{Control, PlanAsk};
-use cached_proto::types::NodeName;
+use cached_proto::types::{NodeName, SLOTS};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use turmoil::Sim;
@@ -19,7 +19,7 @@ use super::scene::Life;
 const NODES_MAX: usize = 7;
 
 /// Fewest processes that are left alone at any time.
-const NODES_MIN: usize = 2;
+pub(super) const NODES_MIN: usize = 2;
 
 /// The chance that a process that is cut off stands still at a place where it may: then
 /// it matters most.
@@ -38,7 +38,12 @@ impl Director {
             return self.disturb_moves(sim, spare);
         }
         if profile.cut_offs && spare && self.chance.random_bool(0.2) {
-            return self.cut_off(sim, &name);
+            let after = Duration::from_millis(self.chance.random_range(6_000..15_000));
+            let lies = self.chance.random_bool(0.5);
+            let all: Vec<u32> = (0..self.scene.setting.clients).collect();
+            let cut = |_: &u32| self.chance.random_bool(0.4);
+            let clients: Vec<u32> = all.into_iter().filter(cut).collect();
+            return self.cut_off(sim, &name, &clients, (after, lies));
         }
         match self.chance.random_range(0..100) {
             0..10 if spare => self.crash(sim, &name),
@@ -91,7 +96,7 @@ impl Director {
         self.desk.send(Errand::Change(ask, rate));
     }
 
-    fn crash(&mut self, sim: &mut Sim<'_>, name: &NodeName) {
+    pub(super) fn crash(&mut self, sim: &mut Sim<'_>, name: &NodeName) {
         self.say(sim, format!("{name} crashes"));
         sim.crash(name.as_str());
         self.scene.node(name, 0).set_life(Life::Down);
@@ -133,7 +138,7 @@ impl Director {
     }
 
     /// Marks a pair as cut, unless it is already.
-    fn mark(&mut self, a: &str, b: &str) -> bool {
+    pub(super) fn mark(&mut self, a: &str, b: &str) -> bool {
         let (a, b) = if a < b { (a, b) } else { (b, a) };
         self.cut.insert((a.to_owned(), b.to_owned()))
     }
@@ -144,7 +149,13 @@ impl Director {
         self.break_between(sim, one, other, after);
     }
 
-    fn break_between(&mut self, sim: &mut Sim<'_>, one: String, other: String, after: Duration) {
+    pub(super) fn break_between(
+        &mut self,
+        sim: &mut Sim<'_>,
+        one: String,
+        other: String,
+        after: Duration,
+    ) {
         if !self.mark(&one, &other) {
             return;
         }
@@ -165,7 +176,15 @@ impl Director {
         self.later(sim, after, End::Link(one, other));
     }
 
-    fn hold(&mut self, sim: &mut Sim<'_>, one: &str, other: &str, after: Duration) {
+    /// Nothing goes between these two.
+    pub(super) fn part(&mut self, sim: &mut Sim<'_>, one: &str, other: &str, after: Duration) {
+        if self.mark(one, other) {
+            sim.partition(one, other);
+            self.later(sim, after, End::Link(one.to_owned(), other.to_owned()));
+        }
+    }
+
+    pub(super) fn hold(&mut self, sim: &mut Sim<'_>, one: &str, other: &str, after: Duration) {
         if self.mark(one, other) {
             sim.hold(one, other);
             self.later(sim, after, End::Hold(one.to_owned(), other.to_owned()));
@@ -174,7 +193,7 @@ impl Director {
 
     /// Trouble for somebody who moves something; a reason to move if nobody does.
     fn disturb_moves(&mut self, sim: &mut Sim<'_>, spare: bool) {
-        let moving: Vec<_> = self.desk.moving().into_iter().collect();
+        let moving: Vec<_> = self.desk.moving(0..SLOTS).into_iter().collect();
         let running = self.running();
         let Some((from, to)) = moving.choose(&mut self.chance).cloned() else {
             let Some(name) = running.choose(&mut self.chance).cloned() else {
@@ -231,11 +250,16 @@ impl Director {
         self.later(sim, after, End::Registry(name.clone()));
     }
 
-    /// A node loses its lease and everybody but some clients. The registry may go on to
-    /// acknowledge its heartbeats.
-    fn cut_off(&mut self, sim: &mut Sim<'_>, name: &NodeName) {
-        let after = Duration::from_millis(self.chance.random_range(6_000..15_000));
-        let lies = self.chance.random_bool(0.5) && self.ailing.insert(name.clone());
+    /// A node loses its lease and everybody but some clients: these are cut, too. The
+    /// registry may lie, and go on to acknowledge its heartbeats.
+    pub(super) fn cut_off(
+        &mut self,
+        sim: &mut Sim<'_>,
+        name: &NodeName,
+        clients: &[u32],
+        (after, lies): (Duration, bool),
+    ) {
+        let lies = lies && self.ailing.insert(name.clone());
         self.say(
             sim,
             format!("{name} loses its lease and is cut off for {after:?}, lies: {lies}"),
@@ -244,11 +268,7 @@ impl Director {
         let nodes = self.scene.nodes();
         let nodes = nodes.iter().map(|slot| slot.name.to_string());
         let mut others: Vec<String> = nodes.filter(|other| other != name.as_str()).collect();
-        for number in 0..self.scene.setting.clients {
-            if self.chance.random_bool(0.4) {
-                others.push(format!("client{number}"));
-            }
-        }
+        others.extend(clients.iter().map(|number| format!("client{number}")));
         if lies {
             let faults = Faults {
                 false_acks: true,
@@ -262,10 +282,7 @@ impl Director {
             others.push(REGISTRY_HOST.to_owned());
         }
         for other in others {
-            if self.mark(name.as_str(), &other) {
-                sim.partition(name.as_str(), other.as_str());
-                self.later(sim, after, End::Link(name.to_string(), other));
-            }
+            self.part(sim, name.as_str(), &other, after);
         }
         self.scene.node(name, 0).set_pauses(PAUSES_CUT_OFF);
         self.later(sim, after, End::Pauses(name.clone()));

@@ -8,15 +8,13 @@ use cached_client::operation::{Condition, Operation, Reply};
 use cached_client::types::{GroupName, Key, Ttl, Version};
 use cached_client::{Applied, Client, Error, Options};
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::keys::{Kind, has_ttl};
+use super::keys::{Kind, has_ttl, is_kept};
 use super::net;
 use super::scene::{LOADED_GROUP, PLAIN_GROUP, SMALL_GROUP, Scene, now};
 use crate::history::{Answer, Ask};
-
-/// Bound of one call.
-const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How much later than its bound a call may be answered: a tick or two.
 const SLACK: Duration = Duration::from_millis(50);
@@ -28,7 +26,7 @@ const SKEW_MAX_MS: u64 = 1_000;
 fn options(scene: &Scene, group: &str) -> Options {
     let mut options = Options::nodes(scene.addresses())
         .group(GroupName::new(group).unwrap())
-        .timeout(TIMEOUT)
+        .timeout(scene.setting.patience)
         .retries(scene.setting.retries);
     options.connect = net::connect_options();
     options
@@ -110,6 +108,12 @@ struct Task {
 
 impl Worker {
     async fn step(&mut self) {
+        if let Some(keys) = self.scene.confined(self.number)
+            && let Some(number) = keys.choose(&mut self.chance)
+        {
+            self.seen = None;
+            return self.use_plain(*number).await;
+        }
         if let Some(client) = self.small.clone()
             && self.chance.random_bool(0.35)
         {
@@ -120,11 +124,11 @@ impl Worker {
         {
             return self.use_loaded(&client).await;
         }
-        self.use_plain().await;
+        let number = self.chance.random_range(0..self.scene.setting.keys);
+        self.use_plain(number).await;
     }
 
-    async fn use_plain(&mut self) {
-        let mut number = self.chance.random_range(0..self.scene.setting.keys);
+    async fn use_plain(&mut self, mut number: u32) {
         let kind = self.chance.random_range(0..100);
         let ask = match kind {
             0..45 => Ask::Get,
@@ -137,6 +141,7 @@ impl Worker {
                 }
                 None => Ask::Get,
             },
+            88..97 if is_kept(number) => Ask::Get,
             88..97 => Ask::Delete,
             _ => {
                 let ttl = self.ttl(number);
@@ -282,7 +287,7 @@ impl Worker {
     /// I18.
     fn check_time(&self, what: &str, start: u64, end: u64) {
         let took = Duration::from_micros(end - start);
-        if took > TIMEOUT + SLACK {
+        if took > self.scene.setting.patience + SLACK {
             let number = self.number;
             let problem = format!("I18: {what} of client {number} took {took:?}");
             self.scene.problem(problem);

@@ -21,6 +21,9 @@ pub mod wire;
 pub mod work;
 pub mod written;
 
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::rc::Rc;
 
 use cached_client::types::GroupName;
@@ -31,23 +34,59 @@ use self::run::Run;
 use self::targets::Targets;
 use self::wire::{Grpc, Resp, Rest, RestOptions, Wire};
 use super::Session;
+use crate::args::Format;
 use crate::args::bench::{Bench, Protocol};
-use crate::error::CliError;
+use crate::error::{CliError, Code};
 use crate::output::Report;
+use crate::output::format::render;
 
 /// `bench`.
 pub async fn bench(session: &Session, args: &Bench) -> Result<Report, CliError> {
     let trace = args.trace.as_deref().map(trace::read).transpose()?;
     let plan = Plan::new(args, trace, rand::random())?;
     confirm(session).await?;
+    let file = args.out.as_deref().map(ReportFile::create).transpose()?;
     let makers = Makers::new(session, &plan).await?;
     let outcome = Run::new(session, &plan, &makers)?.carry_out().await?;
+    if let Some(file) = file {
+        file.write(&outcome.report())?;
+    }
     match outcome.verdict() {
         Ok(()) => Ok(outcome.report()),
         Err(error) => {
             session.output.report(&outcome.report())?;
             Err(error)
         }
+    }
+}
+
+/// Where the report goes as well: opened before anything is measured.
+#[derive(Debug)]
+struct ReportFile<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> ReportFile<'a> {
+    fn create(path: &'a Path) -> Result<Self, CliError> {
+        let file = File::create(path);
+        let file = file.map_err(|error| {
+            CliError::usage(format!(
+                "--out {} cannot be written: {error}",
+                path.display()
+            ))
+        })?;
+        Ok(Self { path, file })
+    }
+
+    fn write(mut self, report: &Report) -> Result<(), CliError> {
+        let bytes = render(report, Format::Json, None, false)?;
+        self.file.write_all(&bytes).map_err(|error| {
+            CliError::new(
+                Code::Failure,
+                format!("--out {}: {error}", self.path.display()),
+            )
+        })
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) use migrations::list_all;
 pub use migrations::migrations;
 
 use super::{Session, operator};
-use crate::args::layout::{self, How, PlanCommand, Weight};
+use crate::args::layout::{self, How, Percent, PlanCommand, Weight};
 use crate::error::{CliError, Code};
 use crate::output::{Body, Report};
 use settled::Settled;
@@ -96,7 +96,9 @@ pub async fn rebalance(session: &Session, args: &layout::Rebalance) -> Result<Re
         weights: weights(&args.weight),
         ..PlanAsk::default()
     };
-    change(session, OperationKind::Rebalance, ask, &args.how).await
+    let mut asked = Asked::new(session, &args.how);
+    asked.threshold = args.threshold;
+    asked.change(OperationKind::Rebalance, ask).await
 }
 
 /// `plan`.
@@ -157,6 +159,8 @@ struct Asked<'a> {
     how: &'a How,
     /// The name of what is removed was given: nobody needs to be asked any more.
     named: bool,
+    /// Nodes may be so far off their share without anything being moved.
+    threshold: Percent,
 }
 
 impl<'a> Asked<'a> {
@@ -165,6 +169,7 @@ impl<'a> Asked<'a> {
             session,
             how,
             named: false,
+            threshold: Percent::default(),
         }
     }
 
@@ -187,7 +192,12 @@ impl<'a> Asked<'a> {
         }
         ask.shed = self.how.shed;
         let planned = admin.plan(&ask, &operator()).await?.value;
-        self.carry_out(&admin, planned).await
+        let members = topology.value.members.iter();
+        let owned: Vec<(&str, u32)> = members.map(|it| (it.id.name.as_str(), it.slots)).collect();
+        match plan::even_enough(&planned, &owned, self.threshold) {
+            Some(text) => Ok(said(&text)),
+            None => self.carry_out(&admin, planned).await,
+        }
     }
 
     /// Shows a plan, asks, carries it out and looks on.

@@ -7,6 +7,7 @@ use cached_client::admin::{CheckResult, Plan, PlanCheck};
 use cached_client::operations::OperationKind;
 use serde_json::{Value, json};
 
+use crate::args::layout::Percent;
 use crate::error::{CliError, Code};
 use crate::output::table::{Table, number, text};
 use crate::output::{Body, Report};
@@ -156,6 +157,42 @@ pub(super) fn nothing_to_do(plan: &Plan) -> bool {
     let nothing =
         |check: &PlanCheck| check.name == "nothing-to-do" && check.result != CheckResult::Ok;
     plan.moves.is_empty() && plan.checks.iter().any(nothing)
+}
+
+/// Says so if no node is further off the share that a plan gives it than the threshold,
+/// which is a part of that share. `owned`: slots of each life of each node.
+pub(super) fn even_enough(
+    plan: &Plan,
+    owned: &[(&str, u32)],
+    threshold: Percent,
+) -> Option<String> {
+    if threshold.0 <= 0.0 || plan.moves.is_empty() {
+        return None;
+    }
+    let mut change: BTreeMap<&str, i64> = BTreeMap::new();
+    for moved in &plan.moves {
+        *change.entry(&moved.from).or_default() -= i64::from(moved.slots);
+        *change.entry(&moved.to).or_default() += i64::from(moved.slots);
+    }
+    let mut worst = (0.0, "");
+    for (name, change) in change {
+        let lives = owned.iter().filter(|(node, _)| *node == name);
+        let owned: i64 = lives.map(|(_, slots)| i64::from(*slots)).sum();
+        let share = owned + change;
+        if share <= 0 {
+            // It is to own none, and does.
+            return None;
+        }
+        let off = change.unsigned_abs() as f64 * 100.0 / share as f64;
+        if off > worst.0 {
+            worst = (off, name);
+        }
+    }
+    let (off, name) = worst;
+    let fine = off <= threshold.0;
+    fine.then(|| {
+        format!("nothing to do: all nodes are within {threshold} of their share; {name} is {off:.1}% off")
+    })
 }
 
 fn plan_json(plan: &Plan) -> Value {

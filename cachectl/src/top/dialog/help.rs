@@ -3,13 +3,12 @@
 use crossterm::event::{KeyCode, KeyEvent};
 
 use super::Dialog;
-use crate::top::keys::{Binding, TABLE};
-use crate::top::state::Screen;
+use crate::top::keys::{Binding, Keymap};
 use crate::top::update::edit;
 
 /// Takes a key; `None`: help is closed.
-pub fn press(mut search: String, top: usize, event: &KeyEvent) -> Option<Dialog> {
-    let last = found(&search).len().saturating_sub(1);
+pub fn press(keys: &Keymap, mut search: String, top: usize, event: &KeyEvent) -> Option<Dialog> {
+    let last = found(keys, &search).count().saturating_sub(1);
     let top = match event.code {
         KeyCode::Esc | KeyCode::Enter => return None,
         KeyCode::Char('?' | 'q') if search.is_empty() => return None,
@@ -26,23 +25,12 @@ pub fn press(mut search: String, top: usize, event: &KeyEvent) -> Option<Dialog>
 }
 
 /// The lines that hold what is searched for, in any case.
-pub fn found(search: &str) -> Vec<&'static Binding> {
+pub fn found<'a>(keys: &'a Keymap, search: &str) -> impl Iterator<Item = &'a Binding> {
     let search = search.to_lowercase();
-    let holds = |binding: &&Binding| {
-        let text = format!("{} {} {}", binding.names(), binding.help, places(binding));
+    keys.iter().filter(move |it| {
+        let text = format!("{} {} {}", it.names(), it.help, it.places());
         text.to_lowercase().contains(&search)
-    };
-    TABLE.iter().filter(holds).collect()
-}
-
-/// Where a key means something, in few words.
-pub fn places(binding: &Binding) -> String {
-    let names: Vec<&str> = binding
-        .screens
-        .iter()
-        .map(|screen: &Screen| screen.title())
-        .collect();
-    names.join(", ")
+    })
 }
 
 #[cfg(test)]
@@ -53,14 +41,17 @@ mod tests {
 
     #[test]
     fn it_is_searched_by_typing() {
-        assert_eq!(found("").len(), TABLE.len());
-        let drain: Vec<String> = found("STAYS A member")
-            .iter()
+        let keys = Keymap::default();
+        assert_eq!(found(&keys, "").count(), keys.iter().count());
+        let drain: Vec<String> = found(&keys, "STAYS A member")
             .map(|it| it.names())
             .collect();
         assert_eq!(drain, ["d"]);
-        assert!(found("no such thing").is_empty());
-        let press = |code| press("dr".to_owned(), 0, &KeyEvent::new(code, KeyModifiers::NONE));
+        assert_eq!(found(&keys, "no such thing").count(), 0);
+        let press = |code| {
+            let event = KeyEvent::new(code, KeyModifiers::NONE);
+            press(&keys, "dr".to_owned(), 0, &event)
+        };
         assert!(press(KeyCode::Esc).is_none());
         let Some(Dialog::Help { search, top }) = press(KeyCode::Char('q')) else {
             panic!("a letter is searched for");

@@ -86,7 +86,7 @@ pub enum Purpose {
 pub fn on_key(state: &mut State, event: &KeyEvent) -> Vec<Effect> {
     match state.dialog.take() {
         Some(Dialog::Help { search, top }) => {
-            state.dialog = help::press(search, top, event);
+            state.dialog = help::press(&state.keys, search, top, event);
             Vec::new()
         }
         Some(Dialog::Palette(text)) => palette::press(state, text, event),

@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::{draw_list, split};
+use crate::top::keys::Action;
 use crate::top::list::{Cell, List, Row, Tone, number, text};
 use crate::top::message::{Found, HotKey};
 use crate::top::state::{Screen, State};
@@ -86,7 +87,12 @@ pub fn draw(state: &State, ink: &mut Ink<'_>, area: Rect) {
     if bottom.height == 0 {
         return;
     }
-    let inner = ink.panel(bottom, "Looked up", "l look up  i set  D delete");
+    let hints = state.keys.hints(&[
+        (&[Action::Locate], "look up"),
+        (&[Action::Set], "set"),
+        (&[Action::Delete], "delete"),
+    ]);
+    let inner = ink.panel(bottom, "Looked up", &hints);
     match &state.found {
         None => {
             ink.text(

@@ -10,6 +10,7 @@ use ratatui::layout::Rect;
 use super::{draw_list, split};
 use crate::commands::layout::progress;
 use crate::top::effect::rate;
+use crate::top::keys::Action;
 use crate::top::list::{Cell, List, Row, Tone, number, text};
 use crate::top::state::{Screen, State};
 use crate::top::view::clock;
@@ -124,7 +125,11 @@ pub fn draw_one(state: &State, ink: &mut Ink<'_>, area: Rect, it: &Operation) {
         it.nodes.join(" ")
     );
     let hints = if area.width >= 100 && !it.state.is_final() {
-        "p pause  x cancel  +/- rate".to_owned()
+        state.keys.hints(&[
+            (&[Action::Pause], "pause"),
+            (&[Action::Cancel], "cancel"),
+            (&[Action::Faster, Action::Slower], "rate"),
+        ])
     } else {
         rate(it.bytes_per_second)
     };

@@ -6,13 +6,14 @@ use cached_client::admin::NodeStats;
 use ratatui::layout::Rect;
 
 use super::{draw_list, split};
+use crate::top::keys::Action;
 use crate::top::list::{Cell, Column, List, Row, Tone, number, text, wide};
 use crate::top::shape::{Node, NodeState, SLOTS};
 use crate::top::state::{Screen, State};
 use crate::top::view::ink::{Ink, Piece};
 use crate::units;
 
-const COLUMNS: [Column; 16] = [
+const COLUMNS: [Column; 17] = [
     text("NODE", 0),
     text("STATE", 0),
     text("ADDR", 5),
@@ -21,6 +22,7 @@ const COLUMNS: [Column; 16] = [
     number("MEM", 1),
     number("OPS/S", 1),
     number("HIT%", 2),
+    number("P99MS", 1),
     number("EVICT/S", 6),
     number("CPU%", 4),
     number("AGE", 6),
@@ -37,8 +39,8 @@ pub fn list(state: &State) -> List {
     let nodes = data.shape.iter().flat_map(|shape| &shape.nodes).enumerate();
     let rows: Vec<Row> = nodes.map(|(index, node)| row(state, index, node)).collect();
     let mut columns = COLUMNS.to_vec();
-    if rows.iter().all(|row| row.cells[15].text.is_empty()) {
-        columns[15].wide = true;
+    if rows.iter().all(|row| row.cells[16].text.is_empty()) {
+        columns[16].wide = true;
     }
     List::new(columns, rows)
 }
@@ -77,6 +79,7 @@ fn row(state: &State, index: usize, node: &Node) -> Row {
                 &percent,
                 rates.and_then(super::super::data::Rates::hit_ratio),
             ),
+            p99(rates.and_then(|it| it.p99)),
             rate(&count, rates.map(|it| it.evictions)),
             rate(&percent, rates.map(|it| it.cpu)),
             age(state, node),
@@ -87,6 +90,13 @@ fn row(state: &State, index: usize, node: &Node) -> Row {
             note(state, node),
         ],
     }
+}
+
+fn p99(took: Option<Duration>) -> Cell {
+    took.map_or_else(
+        || Cell::unknown("-"),
+        |it| Cell::number(it.as_secs_f64(), units::millis(it)),
+    )
 }
 
 fn memory(stats: &NodeStats) -> Cell {
@@ -195,7 +205,8 @@ pub fn draw(state: &State, ink: &mut Ink<'_>, area: Rect) {
     let (top, bottom) = split(area, area.height.saturating_sub(rows).max(6));
     draw_list(state, ink, top, "Nodes");
     let name = selected(state).map_or("", |node| &node.name);
-    let inner = ink.panel(bottom, name, "e list alone");
+    let hint = state.keys.hints(&[(&[Action::Expand], "list alone")]);
+    let inner = ink.panel(bottom, name, &hint);
     for (line, y) in details.iter().zip(inner.top()..inner.bottom()) {
         ink.line(inner, y, line);
     }

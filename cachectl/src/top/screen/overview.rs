@@ -4,6 +4,7 @@
 use ratatui::layout::Rect;
 
 use super::{draw_list, events, keys, migrations, split, split_right};
+use crate::top::data::Rates;
 use crate::top::list::Tone;
 use crate::top::state::State;
 use crate::top::view::ink::{Ink, sparkline};
@@ -150,24 +151,25 @@ fn draw_traffic(state: &State, ink: &mut Ink<'_>, area: Rect) {
         .hit_ratio()
         .map_or("-".to_owned(), |it| format!("{:.1}%", it * 100.0));
     let count = |value: f64| units::count(value.round() as u64);
+    let p99 = |it: &Rates| it.p99.map_or(0.0, |took| took.as_secs_f64());
     let lines = [
         (
             "ops/s",
-            now.operations,
+            count(now.operations),
             sparkline(data.traffic.iter().map(|it| it.operations), cells),
             format!("hit {hit}"),
         ),
         (
-            "miss/s",
-            now.misses,
-            sparkline(data.traffic.iter().map(|it| it.misses), cells),
+            "p99ms",
+            now.p99.map_or("-".to_owned(), units::millis),
+            sparkline(data.traffic.iter().map(p99), cells),
             format!("evict {}/s", count(now.evictions)),
         ),
     ];
     for ((label, value, spark, right), y) in lines.into_iter().zip(inner.top()..inner.bottom()) {
         let pieces = [
             (Tone::Dim, format!(" {label:<6} ")),
-            (Tone::Strong, format!("{:<6} ", count(value))),
+            (Tone::Strong, format!("{value:<6} ")),
             (Tone::Accent, spark),
         ];
         ink.line(inner, y, &pieces);

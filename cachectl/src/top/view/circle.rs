@@ -39,10 +39,10 @@ pub fn draw(ink: &mut Ink<'_>, area: Rect, data: &Data, mark: Option<u16>, ascii
         owners: &data.owners,
         moving: &moving,
         radius,
-        theme: ink.theme,
+        theme: &ink.theme,
     };
-    let theme = ink.theme;
-    let labels = labels(&data.owners, radius, theme);
+    let labels = labels(&data.owners, radius, &ink.theme);
+    let located = ink.theme.style(Tone::Bad);
     let marker = if ascii {
         Marker::Custom('*')
     } else {
@@ -60,7 +60,7 @@ pub fn draw(ink: &mut Ink<'_>, area: Rect, data: &Data, mark: Option<u16>, ascii
             }
             if let Some(slot) = mark {
                 let (x, y) = point(f64::from(slot) / SLOTS as f64, radius);
-                context.print(x, y, Line::from(Span::styled("◆", theme.style(Tone::Bad))));
+                context.print(x, y, Line::from(Span::styled("◆", located)));
             }
         });
     canvas.render(area, ink.buffer);
@@ -71,7 +71,7 @@ struct Arcs<'a> {
     owners: &'a [u16],
     moving: &'a [(u16, u16)],
     radius: f64,
-    theme: Theme,
+    theme: &'a Theme,
 }
 
 impl Drawing for Arcs<'_> {
@@ -103,7 +103,7 @@ fn point(part: f64, radius: f64) -> (f64, f64) {
     (radius * angle.sin(), radius * angle.cos())
 }
 
-fn labels(owners: &[u16], radius: f64, theme: Theme) -> Vec<(f64, f64, Span<'static>)> {
+fn labels(owners: &[u16], radius: f64, theme: &Theme) -> Vec<(f64, f64, Span<'static>)> {
     let step = SLOTS / LETTERS;
     let label = |index: usize| {
         let owner = majority(owners, index * step, index * step + SLOTS / ARCS);

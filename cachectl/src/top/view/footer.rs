@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::ink::{Ink, cut, width};
 use crate::top::dialog::Dialog;
 use crate::top::dialog::palette::suggestions;
-use crate::top::keys::{Binding, TABLE};
+use crate::top::keys::{Action, Binding, Chord};
 use crate::top::list::Tone;
 use crate::top::state::State;
 
@@ -37,22 +37,17 @@ pub fn draw(state: &State, ink: &mut Ink<'_>, area: Rect) {
         );
         return;
     }
-    let here: Vec<&Binding> = TABLE
-        .iter()
-        .filter(|binding| binding.is_on(state.screen) && !binding.word.is_empty())
-        .collect();
-    let always = |binding: &&&Binding| matches!(binding.word, "help" | "quit");
+    let shown = |binding: &&Binding| {
+        let known = !binding.word.is_empty() && !binding.keys.is_empty();
+        known && binding.is_on(state.screen)
+    };
+    let here: Vec<&Binding> = state.keys.iter().filter(shown).collect();
+    let always = |binding: &&&Binding| matches!(binding.action, Action::Help | Action::Quit);
     let (last, rest): (Vec<&Binding>, Vec<&Binding>) =
         here.iter().copied().partition(|it| always(&it));
     let text = |binding: &Binding| {
-        format!(
-            "{} {}",
-            binding
-                .keys
-                .first()
-                .map_or(String::new(), super::super::keys::Chord::name),
-            binding.word
-        )
+        let key = binding.keys.first().map_or(String::new(), Chord::name);
+        format!("{key} {}", binding.word)
     };
     let reserved: u16 = last.iter().map(|binding| width(&text(binding)) + 2).sum();
     let mut room = area.width.saturating_sub(reserved + 1);

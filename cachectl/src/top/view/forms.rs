@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use super::ink::{Ink, cut, width};
 use crate::top::dialog::form::Form;
 use crate::top::dialog::{Dialog, help};
+use crate::top::keys::Binding;
 use crate::top::list::Tone;
 use crate::top::state::State;
 
@@ -12,7 +13,7 @@ use crate::top::state::State;
 pub fn draw(state: &State, ink: &mut Ink<'_>, area: Rect) {
     match &state.dialog {
         Some(Dialog::Form(form)) => draw_form(ink, area, form),
-        Some(Dialog::Help { search, top }) => draw_help(ink, area, search, *top),
+        Some(Dialog::Help { search, top }) => draw_help(state, ink, area, search, *top),
         Some(Dialog::Palette(_)) | None => {}
     }
 }
@@ -134,8 +135,8 @@ fn draw_buttons(ink: &mut Ink<'_>, area: Rect, y: u16, form: &Form) {
     ink.text(area, x + 2, y, &act, tone);
 }
 
-fn draw_help(ink: &mut Ink<'_>, area: Rect, search: &str, top: usize) {
-    let found = help::found(search);
+fn draw_help(state: &State, ink: &mut Ink<'_>, area: Rect, search: &str, top: usize) {
+    let found: Vec<&Binding> = help::found(&state.keys, search).collect();
     let place = middle(area, 96, found.len() as u16 + 3);
     ink.clear(place);
     let inner = ink.panel(place, "Keys", "type to search  ↑↓  Esc");
@@ -155,7 +156,7 @@ fn draw_help(ink: &mut Ink<'_>, area: Rect, search: &str, top: usize) {
             Tone::Accent,
         );
         let x = ink.text(inner, x, y, binding.help, Tone::Normal);
-        let places = help::places(binding);
+        let places = binding.places();
         if !places.is_empty() {
             ink.text(inner, x + 2, y, &format!("({places})"), Tone::Dim);
         }

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 
 use super::clock;
 use super::ink::{Ink, Piece, cut, width};
+use crate::top::keys::Action;
 use crate::top::link::Freshness;
 use crate::top::list::Tone;
 use crate::top::screen::nodes::down_for;
@@ -154,7 +155,8 @@ fn draw_tabs(state: &State, ink: &mut Ink<'_>, area: Rect) {
         (_, true) => "read-only",
         _ => "read-write",
     };
-    let text = format!("{mode}  ? help");
+    let help = state.keys.hints(&[(&[Action::Help], "help")]);
+    let text = format!("{mode}  {help}");
     let start = area.right().saturating_sub(width(&text) + 1);
     if start > end {
         ink.text(area, start, y, &text, Tone::Dim);

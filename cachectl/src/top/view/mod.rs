@@ -6,6 +6,7 @@ pub mod footer;
 pub mod forms;
 pub mod header;
 pub mod ink;
+pub mod paint;
 pub mod strip;
 pub mod table;
 pub mod theme;
@@ -19,7 +20,6 @@ use super::link::Freshness;
 use super::screen;
 use super::state::State;
 use ink::Ink;
-use theme::Theme;
 
 /// Draws everything.
 pub fn view(state: &State, frame: &mut Frame<'_>) {
@@ -29,7 +29,7 @@ pub fn view(state: &State, frame: &mut Frame<'_>) {
 
 /// Draws everything into a buffer. Any size will do.
 pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
-    let theme = Theme::new(state.look);
+    let theme = state.theme.clone();
     let mut ink = Ink { buffer, theme };
     if area.width < 40 || area.height < 10 {
         tiny::draw(state, &mut ink, area);

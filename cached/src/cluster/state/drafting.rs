@@ -214,7 +214,14 @@ impl State {
         let known = known.map_or(0, |plan| plan.mod_revision);
         compares.push(Compare::ModRevision(key.clone(), known));
         writes.push(put(key, &record, 0));
+        writes.push(self.kept(&record));
         self.submit(purpose, compares, writes);
+    }
+
+    /// The write that keeps a plan for those who look back.
+    pub(super) fn kept(&self, record: &PlanRecord) -> Write {
+        let key = self.mirror.keys.key(&RegistryKey::Layout(record.layout));
+        put(key, record, 0)
     }
 
     /// The planner's comparisons and writes for operations and intents.

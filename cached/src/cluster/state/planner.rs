@@ -17,7 +17,7 @@ use super::life::put;
 use super::table::FIRST_EPOCH;
 use crate::clock::Moment;
 use crate::cluster::plan::{Current, Movement};
-use crate::registry::Compare;
+use crate::registry::{Compare, Write};
 
 /// How long a member waits for each one before it by name to become the planner
 /// first: one transaction instead of a thousand.
@@ -120,7 +120,7 @@ impl State {
             virtual_nodes: self.config.virtual_nodes,
             created_ms: self.wall.0,
         };
-        self.create(Purpose::Meta, RegistryKey::Meta, &meta);
+        self.create(Purpose::Meta, RegistryKey::Meta, &meta, None);
     }
 
     fn write_first_plan(&mut self, now: Moment) {
@@ -128,7 +128,13 @@ impl State {
         let reason = format!("bootstrap with {} members", members.len());
         let (nobody, movement) = (Current::nobody(), Movement::OrphansOnly);
         if let Some(planned) = self.draft(&nobody, &members, movement, reason) {
-            self.create(Purpose::Plan, RegistryKey::Plan, &planned.record);
+            let kept = self.kept(&planned.record);
+            self.create(
+                Purpose::Plan,
+                RegistryKey::Plan,
+                &planned.record,
+                Some(kept),
+            );
         }
     }
 
@@ -174,10 +180,17 @@ impl State {
         }
     }
 
-    fn create<T: serde::Serialize>(&mut self, purpose: Purpose, key: RegistryKey, value: &T) {
+    fn create<T: serde::Serialize>(
+        &mut self,
+        purpose: Purpose,
+        key: RegistryKey,
+        value: &T,
+        beside: Option<Write>,
+    ) {
         let key = self.mirror.keys.key(&key);
         let mut compares = self.as_planner();
         compares.push(Compare::CreateRevision(key.clone(), 0));
-        self.submit(purpose, compares, vec![put(key, value, 0)]);
+        let writes = [put(key, value, 0)].into_iter().chain(beside).collect();
+        self.submit(purpose, compares, writes);
     }
 }

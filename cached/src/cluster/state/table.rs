@@ -95,7 +95,8 @@ impl State {
         }
         table.given.clear();
         self.effects.append(&mut read);
-        if dropped > 0 {
+        // Whoever leaves has nothing to keep.
+        if dropped > 0 && !self.leaving() {
             let text = format!("dropped {dropped} slots that have been taken over by others");
             self.log(Level::Warn, text);
         }

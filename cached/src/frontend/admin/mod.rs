@@ -285,6 +285,16 @@ impl Admin for AdminService {
         listed.map(Response::new).map_err(to_status)
     }
 
+    async fn layout(
+        &self,
+        request: Request<pb::LayoutRequest>,
+    ) -> Result<Response<pb::LayoutResponse>, Status> {
+        let request = self.open(request, Role::Read)?;
+        let planned = self.parts.operator.planned_topology(request.layout).await;
+        let topology = Some(planned.map_err(to_status)?);
+        Ok(Response::new(pb::LayoutResponse { topology }))
+    }
+
     async fn plan(
         &self,
         request: Request<pb::PlanRequest>,

@@ -19,8 +19,8 @@ use crate::clock::Moment;
 use crate::command::Command;
 use crate::frontend::FrontendParts;
 use crate::frontend::auth::Role;
-use crate::frontend::metrics::requests as metrics;
 use crate::frontend::status::to_status;
+use crate::requests as metrics;
 
 /// Answers programs.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use super::batch::unanswered;
 use crate::clock::Moment;
 use crate::command::Command;
 use crate::frontend::FrontendParts;
-use crate::frontend::metrics::requests::Kind;
+use crate::requests::Kind;
 
 /// One message.
 #[derive(Debug)]

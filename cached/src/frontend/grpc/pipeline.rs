@@ -21,8 +21,8 @@ use crate::clock::Moment;
 use crate::command::Command;
 use crate::frontend::FrontendParts;
 use crate::frontend::auth::{Pass, Role};
-use crate::frontend::metrics::requests as metrics;
 use crate::frontend::status::to_status;
+use crate::requests as metrics;
 
 /// Messages of one stream that wait for other nodes at a time. Enough to hide a
 /// round trip between nodes; when so many wait, no more are read, so that a caller

@@ -6,8 +6,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
 use super::encode::{counter, gauge};
-use super::requests::ENDINGS;
 use super::{Encoded, RequestRow, Snapshot};
+use crate::requests::ENDINGS;
 
 impl Snapshot {
     pub(super) fn groups(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {

@@ -3,7 +3,6 @@
 
 mod encode;
 mod families;
-pub mod requests;
 
 use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::pb::cached::admin::v1::{NodeStats, StatusResponse};
@@ -13,8 +12,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::FrontendParts;
+use crate::requests::{Durations, ENDINGS, KINDS, PROTOCOLS};
 use encode::{bytes, counter, counter_of, gauge, gauge_of};
-use requests::{Durations, ENDINGS, KINDS, PROTOCOLS};
 
 /// What the body is.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

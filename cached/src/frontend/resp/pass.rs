@@ -13,7 +13,7 @@ use super::plan::Then;
 use super::reply::RespVersion;
 use crate::clock::Moment;
 use crate::frontend::FrontendParts;
-use crate::frontend::metrics::requests::{Kind, Protocol};
+use crate::requests::{Kind, Protocol};
 
 /// Replies in the order in which their commands came, some of them still unknown.
 #[derive(Debug)]

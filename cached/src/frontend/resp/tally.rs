@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::frontend::FrontendParts;
-use crate::frontend::metrics::requests::{Ending, Kind, Protocol};
+use crate::requests::{Ending, Kind, Protocol};
 
 /// Plain reads and writes that were carried out and are not counted yet.
 #[derive(Clone, Copy, Debug, Default)]

@@ -25,7 +25,7 @@ use super::table::{CommandSpec, Flags, Handler, ParseData, command_of};
 use super::tally::Tally;
 use crate::clock::Moment;
 use crate::command::Command;
-use crate::frontend::metrics::requests::{Kind, Protocol};
+use crate::requests::{Kind, Protocol};
 use crate::router::Router;
 use crate::router::fast::{FastRead, Here, KeySpot};
 

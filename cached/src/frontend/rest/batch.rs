@@ -10,8 +10,8 @@ use cached_proto::types::{Invalid, Key};
 use super::batch_json::{self, Batch, Encoding};
 use super::{Shared, body, params, with_type};
 use crate::frontend::auth::Role;
-use crate::frontend::metrics::requests::{Kind, Protocol};
 use crate::frontend::problem::Problem;
+use crate::requests::{Kind, Protocol};
 
 /// Carries out a batch. What is malformed anywhere is refused as a whole, with
 /// nothing done.

@@ -15,8 +15,8 @@ use super::{Shared, params};
 use crate::clock::Moment;
 use crate::command::Command;
 use crate::frontend::auth::Role;
-use crate::frontend::metrics::requests::Protocol;
 use crate::frontend::problem::Problem;
+use crate::requests::Protocol;
 
 /// Response headers. Time left in milliseconds; `max-age` counts whole seconds.
 const TTL_MS: HeaderName = HeaderName::from_static("cached-ttl-ms");

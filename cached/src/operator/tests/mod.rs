@@ -33,6 +33,22 @@ async fn stats_have_a_row_for_every_member() {
 }
 
 #[tokio::test]
+async fn an_older_layout_is_told_with_the_members_of_now() {
+    let world = World::new();
+    world.publish(|view| view.members[2].record = None);
+    let told = world.operator.planned_topology(2).await.unwrap();
+    assert_eq!(told.layout, 2);
+    let members = told.members.iter();
+    let shape: Vec<_> = members.map(|it| (it.name.as_str(), it.slots)).collect();
+    assert_eq!(shape, [("n1", 8192), ("n3", 8192)], "n2 was to own none");
+    assert!(!told.members[0].address.is_empty() && told.members[1].address.is_empty());
+    let covered: u32 = told.ranges.iter().map(|it| it.last - it.first + 1).sum();
+    assert_eq!(covered, 16_384);
+    let refusal = world.operator.planned_topology(9).await.unwrap_err();
+    assert_eq!(refusal.code, FailureCode::NotFound);
+}
+
+#[tokio::test]
 async fn who_cannot_be_asked_has_a_row_that_says_why() {
     let world = World::new();
     world.peers.silent.lock().insert("n2".to_owned());

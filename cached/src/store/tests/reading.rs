@@ -134,7 +134,8 @@ fn what_is_fetched_stays_as_it_is() {
             assert_eq!(set, Ok(()));
         }
         let before = (bed.store.group_counters(), bed.store.memory());
-        (fetch(true), fetch(false));
+        fetch(true);
+        fetch(false);
         assert_eq!((bed.store.group_counters(), bed.store.memory()), before);
         for (name, bytes) in [("a", 0), ("b", 5_000), ("large", 100_000)] {
             let read = bed

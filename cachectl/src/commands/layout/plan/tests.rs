@@ -131,3 +131,32 @@ fn a_removal_that_drops_entries_is_severe() {
         assert_eq!(severe(&severe_one), expected);
     }
 }
+
+#[test]
+fn nothing_is_moved_for_less_than_the_threshold() {
+    let moved = |from: &str, to: &str, slots| PlanMove {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        slots,
+        keys: 0,
+        bytes: 0,
+        ranges: 1,
+    };
+    let plan = Plan {
+        moves: vec![moved("n1", "n2", 60), moved("n1", "n3", 40)],
+        ..plan()
+    };
+    // After the plan: 1000, 1000 and 2000.
+    let owned = [("n1", 1100), ("n2", 940), ("n3", 1960)];
+    let said = |percent| even_enough(&plan, &owned, Percent(percent));
+    assert_eq!(said(0.0), None);
+    assert_eq!(said(9.9), None);
+    let text = said(10.0).unwrap();
+    assert!(
+        text.contains("within 10% of their share; n1 is 10.0% off"),
+        "{text}"
+    );
+    // One that is to own none is never near enough.
+    let last = [("n1", 100), ("n2", 940), ("n3", 1960)];
+    assert_eq!(even_enough(&plan, &last, Percent(100.0)), None);
+}

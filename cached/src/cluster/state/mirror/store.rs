@@ -28,6 +28,8 @@ impl Mirror {
                 self.plan = Some(held(record, Plan::new(read(record)?)?));
                 out.push(Notice::Plan);
             }
+            // For those who look back.
+            RegistryKey::Layout(_) => {}
             RegistryKey::Page(page) => self.store_page(page, record, out)?,
             RegistryKey::Group(name) => {
                 self.groups.insert(name, read(record)?);

@@ -300,9 +300,13 @@ impl State {
         let Some((_, id)) = waiting.into_iter().min() else {
             return;
         };
-        if !self.may_seal() {
+        if !self.is_sure() {
+            return;
+        }
+        if !self.reads.quick(self.config.seal_budget) {
             // One slow answer is no verdict: it is asked again at once, and not only when
-            // the next self-check is due.
+            // the next self-check is due. If it fails, this node is not sure any more: a
+            // registry that refuses everything is not asked without end.
             return self.check_now(now);
         }
         let id = id.clone();
@@ -313,8 +317,12 @@ impl State {
     }
 
     fn may_seal(&self) -> bool {
-        let sure = self.settled() && self.informed() && self.life.open;
-        sure && self.reads.quick(self.config.seal_budget)
+        self.is_sure() && self.reads.quick(self.config.seal_budget)
+    }
+
+    /// Whether this node knows what the registry holds, and serves.
+    fn is_sure(&self) -> bool {
+        self.settled() && self.informed() && self.life.open
     }
 
     /// The operation's rate is for all senders together; a process that is to end gives

@@ -295,6 +295,22 @@ fn nothing_is_sealed_while_the_registry_is_slow() {
     assert!(owns(&world, 1, &slots) && lost(&world) == 0);
 }
 
+/// Whoever waits for a quick registry does not ask one without end that refuses at once.
+#[test]
+fn a_registry_that_refuses_is_asked_seldom_before_a_seal() {
+    let (mut world, _) = two(341);
+    world.slow = Some(Duration::from_millis(30));
+    world.run(secs(6.0));
+    write_operation(&mut world, |_| {});
+    world.run(secs(12.0));
+    assert!(sending(&world) && !sealed(&world));
+    (world.registry_refuses, world.slow, world.calls) = (true, None, 0);
+    world.run(secs(20.0));
+    assert!(world.calls < 400, "{} calls in 20 s", world.calls);
+    world.registry_refuses = false;
+    world.run_until(secs(20.0), settled);
+}
+
 /// R2, R1: the answer is lost, the commit lands or not, soon or late; the slots are
 /// silent until it is certain.
 #[test]

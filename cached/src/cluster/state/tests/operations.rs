@@ -200,6 +200,10 @@ fn a_drained_member_stays_and_is_given_nothing() {
     );
     assert!(running.draft.is_none() && running.started_ms > 0);
     assert_eq!(plan(&world).id, "00000001");
+    // Both layouts are kept for those who look back.
+    let kept = |layout| get::<PlanRecord>(&world, &RegistryKey::Layout(layout));
+    assert_eq!(kept(2), Some(plan(&world)));
+    assert_eq!(kept(1).map(|plan| plan.members.len()), Some(3));
     assert_eq!(weight(&world, "n2"), Some(0), "listed: it owns rows");
     assert_eq!(state_of(&world, "n2"), MemberState::Draining);
     carry_out(&mut world, 100);

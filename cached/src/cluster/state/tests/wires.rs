@@ -126,11 +126,20 @@ impl World {
         if !self.nodes[index].alive {
             return;
         }
-        let away = self.registry_down || self.cut.contains(&index);
-        let error = RegistryError::Unknown("timeout".to_owned());
+        self.calls += 1;
+        let refuses = self.registry_refuses;
+        let away = self.registry_down || refuses || self.cut.contains(&index);
+        let error = match refuses {
+            true => RegistryError::Unavailable("connection refused".to_owned()),
+            false => RegistryError::Unknown("timeout".to_owned()),
+        };
         let started = self.now;
         let until = self.now + LEASE;
-        let mut delay = if away { CALL_TIMEOUT } else { self.delay() };
+        let mut delay = if away && !refuses {
+            CALL_TIMEOUT
+        } else {
+            self.delay()
+        };
         if let Some(slow) = self.slow.filter(|_| !away) {
             delay = slow;
         }

@@ -77,6 +77,10 @@ pub(super) struct World {
     pub(super) rng: StdRng,
     /// The registry answers nobody.
     pub(super) registry_down: bool,
+    /// It refuses everybody, at once.
+    pub(super) registry_refuses: bool,
+    /// How often it was called.
+    pub(super) calls: u64,
     /// Lives that cannot reach the registry.
     pub(super) cut: BTreeSet<usize>,
     /// Pairs of lives, in both directions, that cannot reach each other.
@@ -115,6 +119,8 @@ impl World {
             next_tick: Moment::from_micros(1_000_000),
             rng: StdRng::seed_from_u64(seed),
             registry_down: false,
+            registry_refuses: false,
+            calls: 0,
             cut: BTreeSet::new(),
             unlinked: BTreeSet::new(),
             refusing: BTreeSet::new(),

@@ -15,7 +15,7 @@ const WRITER: &str = "writer-writer-writer";
 const ADMIN: &str = "admin-admin-admin-";
 
 /// Every call and the least token that opens it. Reflection and health need none.
-const CALLS: [(&str, &str); 37] = [
+const CALLS: [(&str, &str); 38] = [
     ("/cached.cache.v1.Cache/Get", READER),
     ("/cached.cache.v1.Cache/BatchGet", READER),
     ("/cached.cache.v1.Cache/Pipeline", READER),
@@ -27,6 +27,7 @@ const CALLS: [(&str, &str); 37] = [
     ("/cached.cache.v1.Cache/BatchSet", WRITER),
     ("/cached.cache.v1.Cache/BatchDelete", WRITER),
     ("/cached.admin.v1.Admin/Topology", READER),
+    ("/cached.admin.v1.Admin/Layout", READER),
     ("/cached.admin.v1.Admin/Status", READER),
     ("/cached.admin.v1.Admin/Stats", READER),
     ("/cached.admin.v1.Admin/HotKeys", READER),

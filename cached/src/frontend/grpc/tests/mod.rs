@@ -25,9 +25,9 @@ use tonic::transport::{Channel, Endpoint, Server};
 
 use super::grpc_routes;
 use crate::frontend::auth::Auth;
-use crate::frontend::metrics::requests::Requests;
 use crate::frontend::{FrontendParts, Limits, PeerCertificate};
 use crate::operator::fixture::{self, FakePeers};
+use crate::requests::Requests;
 use crate::router::{Router, RouterLimits, RouterParts};
 
 /// Small, so that tests reach it.

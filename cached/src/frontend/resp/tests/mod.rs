@@ -24,10 +24,10 @@ use super::serve_resp;
 use super::session::{RespParts, Side};
 use super::unfinished::Unfinished;
 use crate::frontend::auth::Auth;
-use crate::frontend::metrics::requests::Requests;
 use crate::frontend::server::{ServerConfig, ServerParts};
 use crate::frontend::{FrontendParts, Limits};
 use crate::operator::fixture::{self, FakePeers};
+use crate::requests::Requests;
 use crate::router::{Router, RouterLimits, RouterParts};
 
 /// Small, so that tests reach it.

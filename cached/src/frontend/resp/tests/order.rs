@@ -4,7 +4,7 @@ use cached_proto::failure::{Failure, FailureCode};
 use cached_proto::operation::Operation;
 
 use super::*;
-use crate::frontend::metrics::requests::{Ending, Kind, Protocol};
+use crate::requests::{Ending, Kind, Protocol};
 
 #[tokio::test]
 async fn own_keys_are_answered_at_once_and_in_order() {

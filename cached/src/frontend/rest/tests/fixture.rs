@@ -9,10 +9,10 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::frontend::auth::Auth;
-use crate::frontend::metrics::requests::Requests;
 use crate::frontend::rest::app;
 use crate::frontend::{FrontendParts, Limits};
 use crate::operator::fixture::{World, view};
+use crate::requests::Requests;
 use crate::router::{Router, RouterLimits, RouterParts};
 
 /// Longest value here.

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 
 use super::fixture::{Node, VALUE_BYTES_MAX};
 use crate::frontend::auth::Auth;
-use crate::frontend::metrics::requests::{Ending, Kind, Protocol};
 use crate::operator::fixture::{FakePeers, World};
+use crate::requests::{Ending, Kind, Protocol};
 
 const KEY: &str = "/v1/groups/default-group/keys/Tom";
 

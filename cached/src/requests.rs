@@ -51,7 +51,7 @@ pub enum Ending {
 }
 
 /// All protocols with their label.
-pub(super) const PROTOCOLS: [(Protocol, &str); 4] = [
+pub const PROTOCOLS: [(Protocol, &str); 4] = [
     (Protocol::Rest, "rest"),
     (Protocol::Grpc, "grpc"),
     (Protocol::Resp, "resp"),
@@ -59,7 +59,7 @@ pub(super) const PROTOCOLS: [(Protocol, &str); 4] = [
 ];
 
 /// All kinds with their label.
-pub(super) const KINDS: [(Kind, &str); 6] = [
+pub const KINDS: [(Kind, &str); 6] = [
     (Kind::Get, "get"),
     (Kind::Set, "set"),
     (Kind::Delete, "delete"),
@@ -69,19 +69,47 @@ pub(super) const KINDS: [(Kind, &str); 6] = [
 ];
 
 /// All endings with their label.
-pub(super) const ENDINGS: [(Ending, &str); 4] = [
+pub const ENDINGS: [(Ending, &str); 4] = [
     (Ending::Done, "done"),
     (Ending::Not, "not"),
     (Ending::Failed, "failed"),
     (Ending::Unknown, "unknown"),
 ];
 
-/// Upper bounds of the duration buckets in microseconds: from a read of the own
-/// memory over a hop to a neighbour to the default timeout, three to a decade.
-pub(super) const BUCKETS_MICROS: [u64; 14] = [
+/// Buckets of durations.
+pub const BUCKETS: usize = 78;
+
+/// Upper bounds of the buckets in microseconds: ten to a decade, so that a percentile is
+/// known to a third at worst; the last one holds whatever took longer, too.
+pub const BOUNDS_MICROS: [u64; BUCKETS] = bounds();
+
+/// Upper bounds that `/metrics` tells, in microseconds, each one of [`BOUNDS_MICROS`]:
+/// from a read of the own memory over a hop to a neighbour to the default timeout, three
+/// to a decade.
+const TOLD_MICROS: [u64; 14] = [
     20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 200_000, 1_000_000, 3_000_000,
     10_000_000,
 ];
+
+/// 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, … 80 s, 100 s.
+const fn bounds() -> [u64; BUCKETS] {
+    const STEPS: [u64; 10] = [10, 12, 15, 20, 25, 30, 40, 50, 60, 80];
+    let mut bounds = [0; BUCKETS];
+    let (mut filled, mut decade) = (0, 1);
+    while filled < BUCKETS {
+        let mut step = 0;
+        while step < STEPS.len() && filled < BUCKETS {
+            // Below ten microseconds some steps are no whole number.
+            if (STEPS[step] * decade).is_multiple_of(10) {
+                bounds[filled] = STEPS[step] * decade / 10;
+                filled += 1;
+            }
+            step += 1;
+        }
+        decade *= 10;
+    }
+    bounds
+}
 
 impl Kind {
     /// What an operation is.
@@ -124,9 +152,29 @@ impl Ending {
 #[derive(Debug, Default)]
 struct Cell {
     endings: [AtomicU64; ENDINGS.len()],
-    /// One more than the bounds: what took longer than the last.
-    buckets: [AtomicU64; BUCKETS_MICROS.len() + 1],
+    buckets: Buckets,
     micros: AtomicU64,
+}
+
+/// How many took how long, by [`BOUNDS_MICROS`].
+#[derive(Debug)]
+struct Buckets([AtomicU64; BUCKETS]);
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; BUCKETS])
+    }
+}
+
+impl Buckets {
+    fn add(&self, micros: u64, times: u64) {
+        let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
+        self.0[bucket.min(BUCKETS - 1)].fetch_add(times, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> [u64; BUCKETS] {
+        std::array::from_fn(|bucket| self.0[bucket].load(Ordering::Relaxed))
+    }
 }
 
 /// Counts and durations of all requests.
@@ -137,14 +185,14 @@ pub struct Requests {
 
 /// Durations as a histogram shows them.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Durations {
+pub struct Durations {
     /// Sum in seconds.
-    pub(super) sum: f64,
+    pub sum: f64,
     /// How many.
-    pub(super) count: u64,
+    pub count: u64,
     /// Upper bounds in seconds (the last is infinite), each with how many fell in
     /// between it and the one before.
-    pub(super) buckets: Vec<(f64, u64)>,
+    pub buckets: Vec<(f64, u64)>,
 }
 
 impl Requests {
@@ -164,9 +212,8 @@ impl Requests {
     ) {
         let cell = &self.cells[protocol as usize][kind as usize];
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS_MICROS.partition_point(|bound| *bound < micros);
         cell.endings[ending as usize].fetch_add(times, Ordering::Relaxed);
-        cell.buckets[bucket].fetch_add(times, Ordering::Relaxed);
+        cell.buckets.add(micros, times);
         let micros = micros.saturating_mul(times);
         cell.micros.fetch_add(micros, Ordering::Relaxed);
     }
@@ -178,19 +225,35 @@ impl Requests {
     }
 
     /// How long requests of a kind took.
-    pub(super) fn durations(&self, protocol: Protocol, kind: Kind) -> Durations {
+    pub fn durations(&self, protocol: Protocol, kind: Kind) -> Durations {
         let cell = &self.cells[protocol as usize][kind as usize];
-        let bounds = BUCKETS_MICROS.iter().map(|micros| *micros as f64 / 1e6);
-        let counts = cell
-            .buckets
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed));
-        let buckets: Vec<_> = bounds.chain([f64::INFINITY]).zip(counts).collect();
+        let counts = cell.buckets.counts();
+        let mut buckets = Vec::with_capacity(TOLD_MICROS.len() + 1);
+        let mut next = 0;
+        for told in TOLD_MICROS {
+            let end = BOUNDS_MICROS.partition_point(|bound| *bound <= told);
+            let within = counts.get(next..end).unwrap_or_default().iter().sum();
+            buckets.push((told as f64 / 1e6, within));
+            next = end;
+        }
+        let rest = counts.get(next..).unwrap_or_default().iter().sum();
+        buckets.push((f64::INFINITY, rest));
         Durations {
             sum: cell.micros.load(Ordering::Relaxed) as f64 / 1e6,
-            count: buckets.iter().map(|(_, count)| count).sum(),
+            count: counts.iter().sum(),
             buckets,
         }
+    }
+
+    /// How many requests took how long, by [`BOUNDS_MICROS`], whatever they were.
+    pub fn latency(&self) -> [u64; BUCKETS] {
+        let mut sum = [0_u64; BUCKETS];
+        for cell in self.cells.iter().flatten() {
+            for (sum, count) in sum.iter_mut().zip(cell.buckets.counts()) {
+                *sum += count;
+            }
+        }
+        sum
     }
 }
 
@@ -276,5 +339,26 @@ mod tests {
         assert_eq!(durations.buckets[13], (10.0, 1));
         assert_eq!(durations.buckets[14], (f64::INFINITY, 1));
         assert!((durations.sum - 20.000042).abs() < 1e-9);
+    }
+    #[test]
+    fn bounds_ascend_and_those_of_metrics_are_among_them() {
+        assert!(BOUNDS_MICROS.is_sorted_by(|one, next| one < next));
+        assert_eq!(BOUNDS_MICROS[..8], [1, 2, 3, 4, 5, 6, 8, 10]);
+        assert_eq!(BOUNDS_MICROS[BUCKETS - 1], 100_000_000);
+        let wide = BOUNDS_MICROS.windows(2).skip(7);
+        assert!(wide.clone().all(|pair| pair[1] * 3 <= pair[0] * 4));
+        assert!(TOLD_MICROS.iter().all(|told| BOUNDS_MICROS.contains(told)));
+    }
+
+    #[test]
+    fn latency_is_of_all_kinds_and_the_slowest_are_in_it() {
+        let requests = Requests::default();
+        let took = [Duration::from_micros(7), Duration::from_secs(500)];
+        for (protocol, took) in [Protocol::Rest, Protocol::Peer].into_iter().zip(took) {
+            requests.record_many(protocol, Kind::Get, Ending::Done, took, 3);
+        }
+        let latency = requests.latency();
+        assert_eq!((latency[6], latency[BUCKETS - 1]), (3, 3));
+        assert_eq!(latency.iter().sum::<u64>(), 6);
     }
 }
