@@ -185,7 +185,7 @@ async fn the_terminal_is_given_back_whatever_ends_it() {
         ("a panic in a task", "task", 1),
     ] {
         let line = format!(
-            "stty -a > {}; CACHECTL_PANIC={panic} {} top --replay {}; echo CODE $?; stty -a > {}",
+            "stty -a > {}; RUST_BACKTRACE=0 CACHECTL_PANIC={panic} {} top --replay {}; echo CODE $?; stty -a > {}",
             before.display(),
             program.display(),
             recording.display(),

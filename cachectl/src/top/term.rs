@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +17,10 @@ const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1015h\x1b[?1006h";
 const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1015l\x1b[?1000l";
 
 static HOOK: Once = Once::new();
+
+/// The terminal is ours: it is given back once, or the second time would put the cursor
+/// where it was, over what a panic had to say.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// While it lives, the terminal is ours.
 #[derive(Debug)]
@@ -44,12 +49,16 @@ impl Drop for Guard {
 }
 
 fn take() -> io::Result<()> {
+    TAKEN.store(true, Ordering::Relaxed);
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen, Hide)
 }
 
 /// What fails here cannot be helped.
 fn leave() {
+    if !TAKEN.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = disable_raw_mode();
     let _ = io::stdout().write_all(MOUSE_OFF.as_bytes());
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
