@@ -63,7 +63,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// A seed takes some seconds, on a busy machine a minute. In one that takes so long
+/// somebody asks without an end, and simulated time stands still.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+/// Ends the process when it takes too long.
+fn lose_patience(seed: u64) {
+    std::thread::spawn(move || {
+        std::thread::sleep(PATIENCE);
+        println!("seed {seed}\n  PROBLEM it has not ended after {PATIENCE:?}");
+        std::process::exit(1);
+    });
+}
+
 fn one(args: &Args, seed: u64) -> bool {
+    lose_patience(seed);
     if !sim::chance::is_fixed() {
         eprintln!("random bytes do not come from the seed on this system");
         return false;
