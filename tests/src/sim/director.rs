@@ -35,6 +35,10 @@ const GROUPS_WITHIN: Duration = Duration::from_secs(5);
 /// Room of the group that is too small, over the whole cluster.
 const SMALL_BYTES: u64 = 48 << 10;
 
+/// How long everything must have been well at the end: a lease and the time until others
+/// take over.
+const CALM_FOR: Duration = Duration::from_secs(12);
+
 /// Operations are helped on so often at the end.
 const HELP_EVERY: Duration = Duration::from_secs(5);
 
@@ -308,6 +312,11 @@ impl Director {
                 self.desk.send(Errand::Control(Control::Rate(0)));
             }
             settled = self.go_on(sim, HELP_EVERY, |this| this.restless().is_empty());
+            if settled {
+                // A member whose lease ends soon, or that is suspected, looks well.
+                self.scene.end_work();
+                settled = !self.go_on(sim, CALM_FOR, |this| !this.restless().is_empty());
+            }
         }
         if !settled {
             for why in self.restless().into_iter().take(5) {

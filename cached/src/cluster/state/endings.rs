@@ -1,6 +1,7 @@
 //! How operations end: with everything in its place, or before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use cached_proto::operations::{
     IntentRecord, OperationKind, OperationRecord, OperationState, Want,
@@ -12,8 +13,13 @@ use super::State;
 use super::drafting::Beside;
 use super::event::{Level, Purpose};
 use super::operations::{AUTO, INTENTS_MAX, targets};
-use crate::cluster::plan::Movement;
+use crate::clock::Moment;
+use crate::cluster::plan::{Current, Movement};
 use crate::cluster::roster::{applies, can_own, empties, planned};
+
+/// How long slots are elsewhere than the plan wants them, with no operation to move them,
+/// before it is made anew: what belongs to it may be read a moment later.
+const STRAGGLE: Duration = Duration::from_secs(2);
 
 impl State {
     /// Whether every member that the operation asked to end has ended.
@@ -120,44 +126,45 @@ impl State {
         true
     }
 
-    /// Plans that slots stay where they are when no operation is open that would move them:
-    /// a batch that was sealed when its operation was ended is moved all the same, and the
-    /// plan of that end does not know.
-    pub(super) fn keep_stragglers(&mut self) -> bool {
-        let Some(plan) = self.mirror.plan.as_ref().map(|plan| &plan.value) else {
+    /// Plans that slots stay where they are when no operation is open that would move them.
+    /// A batch that was sealed when its operation was ended is moved all the same; and a
+    /// slot may be taken over from the dead by one member while the planner, who had not
+    /// heard of it yet, gives it to another.
+    pub(super) fn keep_stragglers(&mut self, now: Moment) -> bool {
+        let Some(current) = self.left_behind() else {
+            self.planner.stragglers_since = None;
             return false;
         };
-        let operations = self.mirror.operations.values();
-        let operations = operations.filter_map(|operation| operation.record.as_ref());
-        let newest = operations.max_by_key(|held| held.value.layout);
-        let ended_early = newest.is_some_and(|held| {
-            let state = held.value.state;
-            matches!(state, OperationState::Cancelled | OperationState::Failed)
-        });
-        if !ended_early || self.misplaced() == 0 || self.mirror.open_operation().is_some() {
+        let since = *self.planner.stragglers_since.get_or_insert(now);
+        if now.since(since) < STRAGGLE {
             return false;
         }
-        let targets = targets(&plan.assignment);
-        if !targets.iter().all(|id| self.mirror.living(id).is_some()) {
-            return false;
-        }
-        let nobody = BTreeSet::new();
-        let current = self.current(&nobody);
-        if !self.unsettled(&current) {
-            return false;
-        }
-        let Some(mut members) = self.roster(&nobody, &|_| false, &BTreeMap::new()) else {
+        let Some(mut members) = self.roster(&BTreeSet::new(), &|_| false, &BTreeMap::new()) else {
             return false;
         };
         if !can_own(&members) {
             members.iter_mut().for_each(|member| member.weight = 1);
         }
-        let why = "slots had moved when an operation was ended".to_owned();
+        let why = "slots had moved when it was planned".to_owned();
         let Some(planned) = self.draft(&current, &members, Movement::OrphansOnly, why) else {
             return false;
         };
         self.write_plan(Purpose::Plan, planned.record, Beside::default());
         true
+    }
+
+    /// The table, if slots are not where the plan wants them and nothing will move them.
+    fn left_behind(&self) -> Option<Current> {
+        let plan = &self.mirror.plan.as_ref()?.value;
+        if self.misplaced() == 0 || self.mirror.open_operation().is_some() {
+            return None;
+        }
+        let mut targets = targets(&plan.assignment).into_iter();
+        if !targets.all(|id| self.mirror.living(id).is_some()) {
+            return None;
+        }
+        let current = self.current(&BTreeSet::new());
+        self.unsettled(&current).then_some(current)
     }
 
     /// What members shall do when an operation is ended: those that own slots serve on,

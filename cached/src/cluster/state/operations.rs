@@ -123,7 +123,7 @@ impl State {
         let Some(oldest) = requested.min_by_key(|held| held.mod_revision).cloned() else {
             return self.replace_lost_targets(now)
                 || self.plan_around(now)
-                || self.keep_stragglers();
+                || self.keep_stragglers(now);
         };
         match self.permitted(&oldest.value) {
             Ok(plan) => self.put_in_force(oldest, plan),

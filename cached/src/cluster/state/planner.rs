@@ -35,6 +35,8 @@ pub(super) struct Duty {
     vacant_since: Option<Moment>,
     /// Members that say `gone`, and since when.
     pub(super) gone: BTreeMap<MemberId, Moment>,
+    /// Slots have been elsewhere than the plan wants them since then, and nothing moves them.
+    pub(super) stragglers_since: Option<Moment>,
     /// Why the last plan could not be made, for people.
     pub(super) fault: Option<String>,
 }
