@@ -87,6 +87,12 @@ start_resp() {
   port=$chosen
   await "RESP" redis-cli -p "$port" ping
 }
+# start_floor FLAGS…: the bare loop of tests/src/bin/floor_resp.rs -> pid, port.
+start_floor() {
+  on_server "$programs/floor_resp" "$@"
+  await "the floor" grep -q 'listening on ' "$log"
+  port=$(sed -n 's/.*listening on .*:\([0-9]*\) .*/\1/p' "$log")
+}
 start_redis() { # FLAGS… -> pid, port
   port=$(free_port)
   on_server redis-server --port "$port" --save '' --appendonly no --bind 127.0.0.1 "$@"

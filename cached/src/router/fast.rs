@@ -16,7 +16,7 @@ use cached_proto::types::{GroupName, MemberId};
 use super::{Router, groups};
 use crate::clock::{Moment, WallMs};
 use crate::cluster::view::{ClusterView, Serving};
-use crate::store::{GroupId, Read, Spot};
+use crate::store::{GroupId, Read, Spot, prefetch};
 
 /// What plain operations of one group have in common. Short-lived: it holds on to a
 /// view, and to the time at which it was made.
@@ -91,14 +91,17 @@ impl Router {
 }
 
 impl Here<'_> {
-    /// Where a key is looked for; `None`: not here. Only for [`Here::fetch`] and, to spare
-    /// the work, for the operation on this very key.
+    /// Where a key would be looked for, were it here; `None`: it is no key. Only for
+    /// [`Here::fetch`] and, to spare the work, for the operation on this very key.
     #[inline]
     pub fn spot(&self, key: &[u8]) -> Option<KeySpot> {
-        let is_lawful = (1..=KEY_BYTES_MAX).contains(&key.len());
+        if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
+            return None;
+        }
         let slot = slot_of(self.view.hash(), key);
-        let is_here = is_lawful && self.view.is_mine(slot);
-        is_here.then(|| KeySpot(self.router.parts.store.spot(slot, self.group, key)))
+        // Whether it is here is asked when its turn comes.
+        prefetch(&self.view.owners[slot.index()]);
+        Some(KeySpot(self.router.parts.store.spot(slot, self.group, key)))
     }
 
     /// Fetches what operations on these keys will look at, so that they need not wait for
@@ -157,10 +160,7 @@ impl Here<'_> {
         // Another group's, or found before the slot was given up.
         let is_good =
             |spot: &KeySpot| spot.0.group() == self.group && self.view.is_mine(spot.0.slot());
-        match spot {
-            Some(spot) => Some(spot).filter(is_good),
-            None => self.spot(key),
-        }
-        .map(|KeySpot(spot)| spot)
+        let spot = spot.or_else(|| self.spot(key)).filter(is_good);
+        spot.map(|KeySpot(spot)| spot)
     }
 }

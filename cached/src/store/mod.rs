@@ -67,6 +67,7 @@ pub use edit::Unfit;
 pub use memory::{MemoryParts, MemoryUse};
 pub use moves::{Change, MoveLog, SlotSum};
 pub use moving::{Applied, Purge, Scanned};
+pub(crate) use prefetch::prefetch;
 pub use reading::{Hit, Read, Run};
 pub use shed::Shed;
 pub use stats::GroupCounters;

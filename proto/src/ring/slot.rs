@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-use crc::{CRC_16_XMODEM, Crc};
+use crc::{CRC_16_XMODEM, Crc, Table};
 use fnv::FnvHasher;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -10,7 +10,7 @@ use crate::ring::hash::KeyHash;
 use crate::types::Slot;
 
 /// The CRC that the Redis Cluster specification names.
-const CRC16: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
+static CRC16: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_XMODEM);
 
 /// The slot of a key: the hash of the part in the first `{…}` that is not empty,
 /// else of the whole key, modulo the number of slots. Keys with the same tag
