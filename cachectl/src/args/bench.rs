@@ -109,6 +109,10 @@ pub struct Bench {
     #[arg(long, help_heading = "Keys")]
     pub keep: bool,
 
+    /// Draw the rates and latencies of the last minute while it runs; a line every five
+    /// seconds where nothing can be drawn.
+    #[arg(long, help_heading = "Report")]
+    pub tui: bool,
     /// Also write the report into this file, as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub out: Option<PathBuf>,

@@ -3,6 +3,7 @@
 pub mod canvas;
 pub mod fields;
 pub mod format;
+pub mod spark;
 pub mod table;
 
 use std::io::{IsTerminal, Write};

@@ -8,6 +8,7 @@
 pub mod keys;
 pub mod mix;
 pub mod pace;
+pub mod panel;
 pub mod plan;
 pub mod progress;
 pub mod record;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::Makers;
 use super::mix::Kind;
 use super::pace::Schedule;
+use super::panel::Panel;
 use super::plan::{Plan, Shape};
 use super::progress::{Look, line};
 use super::record::{Failed, Record};
@@ -211,7 +212,13 @@ impl<'a> Run<'a> {
             end: special.duration.map(|duration| start + duration),
             record: RefCell::new(Record::default()),
         };
-        let mut shown = Shown::new(self.session, special.name, special.duration, start);
+        let mut shown = Shown::new(
+            self.session,
+            special.name,
+            special.duration,
+            start,
+            self.plan.args.tui,
+        );
         let mut ticks = shown.ticks();
         {
             let mut running = pin!(phase.run(wires));
@@ -258,6 +265,8 @@ struct Shown<'a> {
     start: Instant,
     last: Instant,
     canvas: Canvas,
+    /// With `--tui`.
+    panel: Option<Panel>,
 }
 
 impl<'a> Shown<'a> {
@@ -266,6 +275,7 @@ impl<'a> Shown<'a> {
         name: &'static str,
         duration: Option<Duration>,
         start: Instant,
+        tui: bool,
     ) -> Self {
         Self {
             session,
@@ -274,6 +284,7 @@ impl<'a> Shown<'a> {
             start,
             last: start,
             canvas: Canvas::default(),
+            panel: tui.then(Panel::default),
         }
     }
 
@@ -293,7 +304,7 @@ impl<'a> Shown<'a> {
         let recent = record.take_recent();
         let (answered, failed) = record.counts();
         let left = Some(phase.source.borrow().left()).filter(|left| *left < u64::MAX / 2);
-        let line = line(&Look {
+        let look = Look {
             phase: self.name,
             elapsed: now.duration_since(self.start),
             duration: self.duration,
@@ -302,12 +313,16 @@ impl<'a> Shown<'a> {
             left,
             recent: &recent,
             interval: now.duration_since(self.last),
-        });
+        };
         self.last = now;
         let output = &self.session.output;
-        match output.draws() {
-            true => self.canvas.draw(output, &[line]),
-            false => output.note(&line),
+        match (&mut self.panel, output.draws()) {
+            (Some(panel), true) => {
+                let lines = panel.lines(&look, output.error_width(), output.unicode());
+                self.canvas.draw(output, &lines);
+            }
+            (None, true) => self.canvas.draw(output, &[line(&look)]),
+            (_, false) => output.note(&line(&look)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The streams: each is a task that asks, tells what it hears, and tries again for ever.
 
 mod events;
+#[cfg(test)]
+mod example;
 mod hot;
 mod hub;
 pub mod record;

@@ -4,10 +4,11 @@
 use ratatui::layout::Rect;
 
 use super::{draw_list, events, keys, migrations, split, split_right};
+use crate::output::spark::sparkline;
 use crate::top::data::Rates;
 use crate::top::list::Tone;
 use crate::top::state::State;
-use crate::top::view::ink::{Ink, sparkline};
+use crate::top::view::ink::Ink;
 use crate::top::view::{circle, strip};
 use crate::units;
 
@@ -156,13 +157,17 @@ fn draw_traffic(state: &State, ink: &mut Ink<'_>, area: Rect) {
         (
             "ops/s",
             count(now.operations),
-            sparkline(data.traffic.iter().map(|it| it.operations), cells),
+            sparkline(
+                data.traffic.iter().map(|it| it.operations),
+                usize::from(cells),
+                true,
+            ),
             format!("hit {hit}"),
         ),
         (
             "p99ms",
             now.p99.map_or("-".to_owned(), units::millis),
-            sparkline(data.traffic.iter().map(p99), cells),
+            sparkline(data.traffic.iter().map(p99), usize::from(cells), true),
             format!("evict {}/s", count(now.evictions)),
         ),
     ];

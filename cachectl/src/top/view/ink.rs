@@ -132,19 +132,6 @@ pub fn bar(part: f64, cells: u16) -> String {
     format!("{}{}{}", "█".repeat(full), EIGHTHS[part], "░".repeat(rest))
 }
 
-/// The last `cells` values as bars, the largest of them as high as a cell.
-pub fn sparkline(values: impl DoubleEndedIterator<Item = f64>, cells: u16) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let mut values: Vec<f64> = values.rev().take(usize::from(cells)).collect();
-    values.reverse();
-    let most = values.iter().copied().fold(0.0, f64::max);
-    let bar = |value: &f64| {
-        let part = if most > 0.0 { value / most } else { 0.0 };
-        BARS[((part * 7.0).round() as usize).min(7)]
-    };
-    values.iter().map(bar).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,13 +149,6 @@ mod tests {
             assert_eq!(bar(part, 4), text, "{part}");
         }
         assert_eq!(bar(0.5, 0), "");
-    }
-
-    #[test]
-    fn sparklines_end_with_the_newest() {
-        assert_eq!(sparkline([0.0, 7.0, 3.5].into_iter(), 9), "▁█▅");
-        assert_eq!(sparkline([0.0, 7.0, 3.5].into_iter(), 1), "█");
-        assert_eq!(sparkline([0.0].into_iter(), 3), "▁");
     }
 
     #[test]
