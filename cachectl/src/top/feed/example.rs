@@ -1,8 +1,9 @@
 //! A recording of a cluster that does not exist: 200 nodes and 1,000 hot keys, for a minute.
 //! `tools/bench top` shows it and measures what that costs.
 
+use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::record::{Head, Line, VERSION};
 use crate::top::fixture::{draining, hot_keys, many, stats, status};
@@ -45,20 +46,13 @@ fn write(file: &mut impl Write) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes it into the file that `TOP_RECORDING` names.
+/// It stays in the file that `TOP_RECORDING` names, if one is named.
 #[test]
-#[ignore = "writes a file for a benchmark"]
-fn the_recording_of_the_benchmark() {
-    let path = std::env::var_os("TOP_RECORDING").expect("TOP_RECORDING names a file");
-    let mut file = std::fs::File::create(Path::new(&path)).unwrap();
-    write(&mut file).unwrap();
-}
-
-#[test]
-fn it_can_be_shown() {
+fn the_recording_of_the_benchmark_can_be_shown() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.rec");
-    write(&mut std::fs::File::create(&path).unwrap()).unwrap();
+    let wanted = std::env::var_os("TOP_RECORDING").map(PathBuf::from);
+    let path = wanted.unwrap_or_else(|| folder.path().join("top.rec"));
+    write(&mut File::create(&path).unwrap()).unwrap();
     super::replay::Recording::open(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     for line in text.lines().skip(1) {
