@@ -138,6 +138,12 @@ impl BreakerTable {
         }
     }
 
+    /// Whether `target` is admitted, and without a probe being used up for it.
+    pub fn is_clear(&self, target: &MemberId) -> bool {
+        let breaker = self.breakers.get(&target.name);
+        breaker.is_none_or(|breaker| breaker.inc != target.inc || breaker.open.is_none())
+    }
+
     /// `target` answered, whatever it answered.
     pub fn success(&mut self, target: &MemberId) {
         if self

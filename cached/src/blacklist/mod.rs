@@ -48,6 +48,12 @@ impl Breakers {
         self.table.lock().admit(target, self.clock.now())
     }
 
+    /// Whether nothing is held against a member: it is admitted, and asking for that
+    /// changes nothing.
+    pub fn is_clear(&self, target: &MemberId) -> bool {
+        self.table.lock().is_clear(target)
+    }
+
     /// A member answered, be it with a failure of the operation.
     pub fn success(&self, target: &MemberId) {
         self.table.lock().success(target);

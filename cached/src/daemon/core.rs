@@ -91,7 +91,12 @@ impl Core {
             shards: SHARDS,
             memory_bytes,
         }));
-        let peers = GrpcPeers::new(connections.clone(), identity.clone(), clock.clone());
+        let peers = GrpcPeers::new(
+            connections.clone(),
+            identity.clone(),
+            clock.clone(),
+            tasks.clone(),
+        );
         let parking: Arc<Parking> = Arc::default();
         let (transfers, told) = Transfers::new(TransferParts {
             store: store.clone(),

@@ -113,9 +113,9 @@ impl FrontendParts {
     ) -> Outcome {
         let kind = Kind::of(&command.operation);
         // Most commands need nobody else: they are done here without a task switch.
-        let outcome = match self.router.try_local(command) {
-            Ok(outcome) => outcome,
-            Err(command) => self.router.execute(command).await,
+        let outcome = match self.router.try_local(&command) {
+            Some(outcome) => outcome,
+            None => self.router.execute(command).await,
         };
         self.count(protocol, kind, &outcome, started);
         outcome

@@ -16,23 +16,25 @@ use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairProgres
 use cached_proto::pb::cached::peer::v1 as pb;
 use cached_proto::pb::cached::peer::v1::opinion_response::Verdict as WireVerdict;
 use cached_proto::pb::cached::peer::v1::peer_client::PeerClient;
-use cached_proto::types::{GroupName, Invalid, Key};
+use cached_proto::types::{GroupName, Invalid, Key, MemberId};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::keys::{KeysPage, KeysPlace};
+use super::lanes::Lanes;
 use super::{
-    Flushed, Forwarded, Identity, MoveStream, Peer, PeerError, PeerFuture, Peers, ProbeAnswer,
-    Suspect, Verdict, moving,
+    Flushed, Forwarded, Identity, MoveStream, OnItsWay, Passed, Peer, PeerError, PeerFuture, Peers,
+    ProbeAnswer, Suspect, Verdict, moving,
 };
 use crate::clock::Clock;
+use crate::tasks::Tasks;
 
 /// The part of a caller's time that the owner is given: it should say that the time
 /// is over (because an origin is slow, say) while the caller still listens. Otherwise
 /// a slow origin looks like a dead owner, and the owner is blacklisted for it.
-fn owners_part(time_left: Duration) -> Duration {
+pub(super) fn owners_part(time_left: Duration) -> Duration {
     const ANSWER_MAX: Duration = Duration::from_millis(200);
     time_left.saturating_sub((time_left / 10).min(ANSWER_MAX))
 }
@@ -46,19 +48,24 @@ pub struct GrpcPeers {
     connections: Connections,
     /// Changes once: when the registry has said which cluster this is.
     identity: Arc<ArcSwap<Identity>>,
+    lanes: Lanes,
     clock: Clock,
 }
 
 impl GrpcPeers {
-    /// Calls over `connections`, in the name of whoever `identity` is at the time.
+    /// Calls over `connections`, in the name of whoever `identity` is at the time; open
+    /// streams are `tasks` of the process.
     pub fn new(
         connections: Connections,
         identity: Arc<ArcSwap<Identity>>,
         clock: Clock,
+        tasks: Tasks,
     ) -> Arc<Self> {
+        let lanes = Lanes::new(connections.clone(), identity.clone(), clock.clone(), tasks);
         Arc::new(Self {
             connections,
             identity,
+            lanes,
             clock,
         })
     }
@@ -298,6 +305,9 @@ impl Peers for GrpcPeers {
     fn execute<'a>(&'a self, peer: &'a Peer, work: Forwarded) -> PeerFuture<'a, Vec<Outcome>> {
         Box::pin(self.execute_on(peer, work))
     }
+    fn pass(&self, to: &MemberId, address: &str, passed: Passed) -> Option<OnItsWay> {
+        self.lanes.pass(to, address, passed)
+    }
     fn probe<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, ProbeAnswer> {
         Box::pin(self.probe_of(peer, timeout))
     }
@@ -355,7 +365,7 @@ impl Peers for GrpcPeers {
 }
 
 /// Who speaks, as messages spell it, and to which incarnation.
-fn header(identity: &Identity, to: String) -> pb::Header {
+pub(super) fn header(identity: &Identity, to: String) -> pb::Header {
     let (name, incarnation) = match &identity.id {
         Some(id) => (id.name.as_str().to_owned(), id.inc.to_string()),
         None => (String::new(), String::new()),
@@ -375,7 +385,7 @@ fn header(identity: &Identity, to: String) -> pb::Header {
 }
 
 /// What a failed call means. The address is left out: callers name the peer.
-fn read(peer: &Peer, error: Error) -> PeerError {
+pub(super) fn read(peer: &Peer, error: Error) -> PeerError {
     let bare = |message: String| match message.strip_prefix(&format!("{}: ", peer.address)) {
         Some(bare) => bare.to_owned(),
         None => message,
@@ -420,6 +430,6 @@ fn unreadable(invalid: Invalid) -> PeerError {
     PeerError::Unknown(format!("an answer that cannot be read: {invalid}"))
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,12 +4,15 @@
 pub mod fuzzing;
 pub mod grpc;
 pub mod keys;
+mod lane;
+mod lanes;
 pub(crate) mod moving;
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cached_proto::failure::{Failure, FailureCode};
@@ -18,10 +21,11 @@ pub use cached_proto::pb::cached::admin::v1::{BlacklistEntry, NodeStats, PairPro
 use cached_proto::records::MemberState;
 use cached_proto::types::{Epoch, GroupName, Incarnation, MemberId, Slot};
 use futures_util::stream::BoxStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use keys::{KeysPage, KeysPlace};
 
+use crate::clock::Moment;
 use crate::transfer::messages::{ToReceiver, ToSender};
 
 /// A future of a peer call.
@@ -79,6 +83,32 @@ pub struct Forwarded {
     pub time_left: Duration,
 }
 
+/// One operation that is passed on beside others.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// Its group.
+    pub group: GroupName,
+    /// What to do.
+    pub operation: Operation,
+    /// Of the row by which its owner was chosen.
+    pub epoch: Epoch,
+    /// When the sender stops waiting.
+    pub until: Moment,
+}
+
+/// What a peer answered to one operation, or why it did not.
+pub type Answered = Result<Outcome, PeerError>;
+
+/// An operation that was passed on.
+#[derive(Debug)]
+pub struct OnItsWay {
+    /// To whom.
+    pub to: Arc<Peer>,
+    /// Where the answer comes, when it comes: who waits sets the limit. Closed when
+    /// nobody will ever know it.
+    pub answer: oneshot::Receiver<Answered>,
+}
+
 /// A peer's word on itself.
 #[derive(Clone, Debug)]
 pub struct ProbeAnswer {
@@ -124,6 +154,12 @@ pub enum Verdict {
 pub trait Peers: Send + Sync + std::fmt::Debug {
     /// Carries out operations on slots that the peer owns; one outcome for each.
     fn execute<'a>(&'a self, peer: &'a Peer, work: Forwarded) -> PeerFuture<'a, Vec<Outcome>>;
+    /// Puts an operation on its way to a member without waiting; `None`: only
+    /// [`Peers::execute`] can carry it.
+    fn pass(&self, to: &MemberId, address: &str, passed: Passed) -> Option<OnItsWay> {
+        let _ = (to, address, passed);
+        None
+    }
     /// Asks who is there. `peer.id` is not checked: the answer says who answered.
     fn probe<'a>(&'a self, peer: &'a Peer, timeout: Duration) -> PeerFuture<'a, ProbeAnswer>;
     /// Tells the planner whom this node suspects.

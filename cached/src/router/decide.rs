@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cached_proto::failure::{Failure, FailureCode, OwnerHint};
 use cached_proto::operation::Route;
-use cached_proto::records::MemberState;
+use cached_proto::records::{BlacklistRecord, MemberState};
 use cached_proto::types::{Epoch, MemberId, Slot};
 
 use crate::blacklist::Admission;
@@ -99,6 +99,24 @@ pub fn decide(question: &Question<'_>, admit: &mut dyn FnMut(&MemberId) -> Admis
     }
 }
 
+/// The owner to whom an operation that has just come goes straight, and the epoch by
+/// which it is chosen; `None`: there is more to decide. Where this answers, [`decide`]
+/// answers [`Decision::Forward`], if the owner's breaker admits it.
+pub fn straight(
+    view: &ClusterView,
+    slot: Slot,
+    route: Route,
+    wall: impl FnOnce() -> WallMs,
+) -> Option<(&MemberView, &str, Epoch)> {
+    if !view.table_loaded || route != Route::Forward || view.is_mine(slot) {
+        return None;
+    }
+    let (owner, epoch) = view.owner(slot)?;
+    let record = owner.record.as_ref().filter(|_| !is_gone(owner))?;
+    let listed = !view.blacklist.is_empty() && operators_entry(view, owner, wall()).is_some();
+    (!listed).then_some((owner, &record.address, epoch))
+}
+
 impl Question<'_> {
     /// The newest epoch of the slot that anybody but our own view has named.
     fn newest_epoch_shown(&self) -> Epoch {
@@ -153,10 +171,7 @@ fn forward(
     let Some(record) = owner.record.as_ref().filter(|_| !is_gone(owner)) else {
         return without_owner(question, owner);
     };
-    if let Some(entry) = question.view.blacklist.get(&owner.id.name)
-        && entry.inc == owner.id.inc
-        && entry.expires_ms > question.wall.0
-    {
+    if let Some(entry) = operators_entry(question.view, owner, question.wall) {
         let left = Duration::from_millis(entry.expires_ms - question.wall.0);
         return question.uncached_or(|| {
             let message = format!(
@@ -188,6 +203,17 @@ fn forward(
         }
         Admission::Listed { .. } => Decision::LoadUncached,
     }
+}
+
+/// By which an operator forbids to ask the owner.
+fn operators_entry<'a>(
+    view: &'a ClusterView,
+    owner: &MemberView,
+    wall: WallMs,
+) -> Option<&'a BlacklistRecord> {
+    let entry = view.blacklist.get(&owner.id.name)?;
+    let counts = entry.inc == owner.id.inc && entry.expires_ms > wall.0;
+    counts.then_some(entry)
 }
 
 /// A node named a newer owner than our view does. Its word is enough for one

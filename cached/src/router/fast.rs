@@ -11,7 +11,7 @@ use arc_swap::Guard;
 use cached_proto::limits::KEY_BYTES_MAX;
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::ring::slot_of;
-use cached_proto::types::{GroupName, MemberId};
+use cached_proto::types::{GroupName, Key, MemberId};
 
 use super::{Router, groups};
 use crate::clock::{Moment, WallMs};
@@ -68,6 +68,18 @@ impl Router {
             loads: getter.is_some_and(|getter| getter.covers(group)),
             view,
         })
+    }
+
+    /// Fetches what operations on keys of one group will look at, if they are here, so that
+    /// they need not wait for the machine's memory one after the other. At most
+    /// [`FETCHED_MAX`] keys.
+    pub fn fetch<'k>(&self, group: &GroupName, keys: impl Iterator<Item = &'k Key>, now: Moment) {
+        let Some(here) = self.here(group, now) else {
+            return;
+        };
+        let keys = keys.take(FETCHED_MAX);
+        let spots: Vec<_> = keys.filter_map(|key| here.spot(key.as_bytes())).collect();
+        here.fetch(spots.into_iter(), true);
     }
 
     /// Whether what was carried out [here](Router::here) until `now`, which was read

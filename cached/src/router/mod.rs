@@ -3,7 +3,7 @@
 //! Reading order: `decide` (pure: what to do with an operation on a slot),
 //! `journey` (pure: what an answer means for an operation), `local` (at the store),
 //! `rounds` (the loop that takes operations to their outcomes), `send` (to peers),
-//! `fast` (the short way for plain reads and writes).
+//! `fast` and `post` (the short ways for what is plain, here and to other nodes).
 
 mod chunks;
 pub mod decide;
@@ -11,6 +11,7 @@ pub mod fast;
 mod groups;
 mod journey;
 mod local;
+pub mod post;
 mod refresh;
 mod rounds;
 mod send;
@@ -42,7 +43,7 @@ use crate::parking::Parking;
 use crate::peers::Peers;
 use crate::store::Store;
 use refresh::Refresher;
-use rounds::Trip;
+use rounds::{Trip, Work};
 
 /// What operations are bounded by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,18 +119,14 @@ impl Router {
         })
     }
 
-    /// Carries out a command that needs nobody else, without waiting; hands it
-    /// back when it has to be forwarded or loaded, or the view has to be refreshed.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the command is handed back as it came"
-    )]
-    pub fn try_local(&self, command: Command) -> Result<Outcome, Command> {
+    /// Carries out a command that needs nobody else, without waiting; `None`: nothing was
+    /// done, because it has to be forwarded or loaded, or the view to be refreshed.
+    pub fn try_local(&self, command: &Command) -> Option<Outcome> {
         if self.parts.clock.pauses() {
             // Who stands still at times needs a way with a place to do so.
-            return Err(command);
+            return None;
         }
-        self.local_outcome(&command).ok_or(command)
+        self.local_outcome(command)
     }
 
     /// Carries out a command, wherever its owner is. Ends by the deadline.
@@ -142,7 +139,7 @@ impl Router {
             deadline,
         } = command;
         let trip = self.trip(group, deadline);
-        let mut outcomes = self.travel(&trip, vec![(operation, route)]).await;
+        let mut outcomes = self.carry(&trip, vec![(operation, route)]).await;
         outcomes.pop().unwrap_or_else(|| {
             Err(Failure::new(
                 FailureCode::Internal,
@@ -178,8 +175,8 @@ impl Router {
         deadline: Moment,
     ) -> Vec<Outcome> {
         let trip = self.trip(group, deadline);
-        let mut outcomes = self.travel(&trip, work).await;
-        chunks::bound_answer(&mut outcomes, self.parts.limits.value_bytes_max);
+        let mut outcomes = self.carry(&trip, work).await;
+        self.bound_answer(&mut outcomes);
         outcomes
     }
 
@@ -196,10 +193,14 @@ impl Router {
         let mut trip = self.trip(group, deadline);
         trip.for_peer = true;
         trip.backoff.retries = 0;
-        let owner_only = |(operation, known_epoch)| (operation, Route::OwnerOnly { known_epoch });
+        let owner_only = |(operation, known_epoch)| Work {
+            operation,
+            route: Route::OwnerOnly { known_epoch },
+            arrival: None,
+        };
         let work = operations.into_iter().map(owner_only).collect();
-        let mut outcomes = self.travel(&trip, work).await;
-        chunks::bound_answer(&mut outcomes, self.parts.limits.value_bytes_max);
+        let mut outcomes = Box::pin(self.travel(&trip, work)).await;
+        self.bound_answer(&mut outcomes);
         outcomes
     }
 
@@ -215,6 +216,10 @@ impl Router {
             backoff,
             for_peer: false,
         }
+    }
+
+    fn bound_answer(&self, outcomes: &mut [Outcome]) {
+        chunks::bound_answer(outcomes, self.parts.limits.value_bytes_max);
     }
 
     /// A random number in 0..1.

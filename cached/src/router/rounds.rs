@@ -40,6 +40,14 @@ pub(super) struct Trip {
     pub(super) for_peer: bool,
 }
 
+/// An operation, and who finds its owner.
+pub(super) struct Work {
+    pub(super) operation: Operation,
+    pub(super) route: Route,
+    /// What a first attempt on its owner brought; `None`: there was none.
+    pub(super) arrival: Option<Arrival>,
+}
+
 /// What a round does with an operation after deciding.
 enum Step {
     Settled(Outcome),
@@ -52,26 +60,36 @@ enum Step {
 }
 
 impl Router {
-    /// Takes operations to their outcomes, in the order given.
-    pub(super) async fn travel(&self, trip: &Trip, work: Vec<(Operation, Route)>) -> Vec<Outcome> {
-        let group = match self.find_group(trip).await {
-            Ok(group) => group,
-            Err(failure) => return work.iter().map(|_| Err(failure.clone())).collect(),
-        };
+    /// Takes operations to their outcomes, in the order given. Some may be on their way
+    /// already: then what arrived for them is known.
+    pub(super) async fn travel(&self, trip: &Trip, work: Vec<Work>) -> Vec<Outcome> {
         let hash = self.parts.view.load().hash();
-        let set_out = |(operation, route): (Operation, Route)| {
-            let slot = slot_of(hash, operation.key().as_bytes());
-            let checked = self.check(&operation, trip.deadline, trip.started);
-            let mut journey = Journey::new(operation, slot, route);
-            if let Err(failure) = checked {
-                journey.settle(Err(failure));
+        let mut arrivals = Vec::new();
+        let mut journeys = Vec::with_capacity(work.len());
+        for (index, work) in work.into_iter().enumerate() {
+            let slot = slot_of(hash, work.operation.key().as_bytes());
+            let checked = self.check(&work.operation, trip.deadline, trip.started);
+            let mut journey = Journey::new(work.operation, slot, work.route);
+            match (work.arrival, checked) {
+                (Some(arrival), _) => {
+                    journey.leave();
+                    arrivals.push((index, arrival));
+                }
+                (None, Err(failure)) => journey.settle(Err(failure)),
+                (None, Ok(())) => {}
             }
-            journey
-        };
-        let mut journeys: Vec<Journey> = work.into_iter().map(set_out).collect();
+            journeys.push(journey);
+        }
         line_up(&mut journeys);
+        self.arrive(arrivals, &mut journeys);
         self.parts.clock.pause_point().await;
-        self.go_rounds(trip, group, &mut journeys).await;
+        match self.find_group(trip).await {
+            Ok(group) => self.go_rounds(trip, group, &mut journeys).await,
+            Err(failure) => {
+                let open = journeys.iter_mut().filter(|journey| !journey.is_settled());
+                open.for_each(|journey| journey.settle(Err(failure.clone())));
+            }
+        }
         journeys.into_iter().map(Journey::into_outcome).collect()
     }
 

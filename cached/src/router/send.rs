@@ -175,15 +175,8 @@ impl Router {
         let result = self
             .until(trip.deadline, self.parts.peers.execute(peer, forwarded))
             .await;
-        let result = result.unwrap_or_else(|| Err(PeerError::Unknown("no answer in time".into())));
-        self.judge(trip, peer, started, &result);
-        let each = |arrival: &dyn Fn(Epoch) -> Arrival| {
-            places
-                .iter()
-                .map(|&(index, epoch)| (index, arrival(epoch)))
-                .collect()
-        };
-        let name = &peer.id.name;
+        let result = result.unwrap_or_else(|| Err(lost()));
+        self.judge(trip.deadline, peer, started, result.as_ref().err());
         match result {
             Ok(outcomes) if outcomes.len() == places.len() => {
                 let answered = |(&(index, epoch), outcome): (&(usize, Epoch), Outcome)| {
@@ -192,50 +185,68 @@ impl Router {
                 places.iter().zip(outcomes).map(answered).collect()
             }
             Ok(outcomes) => {
-                let (got, asked) = (outcomes.len(), places.len());
+                let (name, got, asked) = (&peer.id.name, outcomes.len(), places.len());
                 let message = format!("{name} answered {got} outcomes to {asked} operations");
                 let failure = Failure::new(FailureCode::Internal, message);
-                each(&|_| Arrival::Lost(failure.clone()))
+                let lost = |&(index, _): &(usize, Epoch)| (index, Arrival::Lost(failure.clone()));
+                places.iter().map(lost).collect()
             }
-            Err(PeerError::Refused(failure)) => {
-                let failure = refused_here(name, failure);
-                each(&|epoch| Arrival::Answered(Err(failure.clone()), epoch))
+            Err(error) => {
+                let failed = |&(index, epoch): &(usize, Epoch)| {
+                    (index, self.failed(trip.deadline, peer, epoch, &error))
+                };
+                places.iter().map(failed).collect()
             }
-            Err(PeerError::NotSent(error)) => {
-                let message = format!("cannot reach {name} at {}: {error}", peer.address);
-                let failure = unavailable(message, Duration::ZERO);
-                each(&|_| Arrival::NotSent(failure.clone()))
+        }
+    }
+
+    /// What it means for an operation, sent by that epoch, that its call came to no answer.
+    pub(super) fn failed(
+        &self,
+        deadline: Moment,
+        peer: &Peer,
+        epoch: Epoch,
+        error: &PeerError,
+    ) -> Arrival {
+        let (name, address) = (&peer.id.name, &peer.address);
+        match error {
+            PeerError::Refused(failure) => {
+                Arrival::Answered(Err(refused_here(name, failure.clone())), epoch)
             }
-            Err(PeerError::Unknown(error)) => {
-                let message = format!("no answer from {name} at {}: {error}", peer.address);
-                let over = self.parts.clock.now() >= trip.deadline;
+            PeerError::NotSent(error) => {
+                let message = format!("cannot reach {name} at {address}: {error}");
+                Arrival::NotSent(unavailable(message, Duration::ZERO))
+            }
+            PeerError::Unknown(error) => {
+                let message = format!("no answer from {name} at {address}: {error}");
+                let over = self.parts.clock.now() >= deadline;
                 let code = if over {
                     FailureCode::Deadline
                 } else {
                     FailureCode::Unavailable
                 };
-                let failure = Failure::new(code, message);
-                each(&|_| Arrival::Lost(failure.clone()))
+                Arrival::Lost(Failure::new(code, message))
             }
         }
     }
 
-    /// Any answer is a success; only not being reached is a failure.
-    fn judge(
+    /// Tells a peer's breaker how a call ended that began at `started`: any answer is a
+    /// success; only not being reached is a failure.
+    pub(super) fn judge(
         &self,
-        trip: &Trip,
+        deadline: Moment,
         peer: &Peer,
         started: Moment,
-        result: &Result<Vec<Outcome>, PeerError>,
+        error: Option<&PeerError>,
     ) {
         let breakers = &self.parts.breakers;
-        let (Err(PeerError::NotSent(error)) | Err(PeerError::Unknown(error))) = result else {
+        let Some(PeerError::NotSent(error) | PeerError::Unknown(error)) = error else {
             return breakers.success(&peer.id);
         };
         let now = self.parts.clock.now();
-        if now < trip.deadline {
+        if now < deadline {
             breakers.failure(&peer.id, error, started);
-        } else if trip.deadline.since(started) >= PATIENCE {
+        } else if deadline.since(started) >= PATIENCE {
             // Every silence counts for itself: no common accident explains them.
             breakers.failure(&peer.id, error, now);
         }
@@ -250,6 +261,11 @@ impl Router {
             () = self.parts.clock.sleep(left) => None,
         }
     }
+}
+
+/// What is known of a call that nobody answered.
+pub(super) fn lost() -> PeerError {
+    PeerError::Unknown("no answer in time".to_owned())
 }
 
 /// What a peer's refusal of a call as a whole means for the operations in it. Unless

@@ -5,6 +5,7 @@ mod options;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -62,6 +63,8 @@ struct Inner {
     options: ConnectOptions,
     token: Bearer,
     channels: Mutex<Channels>,
+    /// See [`Connections::generation`].
+    generation: AtomicU64,
 }
 
 /// Keyed by `host:port`; `uses` numbers the uses of all of them.
@@ -92,12 +95,14 @@ impl Connections {
             options,
             token,
             channels: Mutex::new(channels),
+            generation: AtomicU64::new(0),
         }))
     }
 
     /// Replaces the token of all calls that begin from now on.
     pub fn set_token(&self, token: Option<Token>) {
         self.0.token.0.store(token.map(Arc::new));
+        self.0.generation.fetch_add(1, Ordering::Release);
     }
 
     /// Replaces authority and certificate of all connections that are made from now
@@ -115,8 +120,15 @@ impl Connections {
         if channels.tls != tls {
             channels.tls = tls;
             channels.by_authority.clear();
+            self.0.generation.fetch_add(1, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Changes whenever token or TLS were replaced: a stream that was opened under an
+    /// earlier number goes on with what it showed then.
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
     }
 
     /// The channel of an address (see [`Address::parse`]), connected when first used

@@ -19,7 +19,7 @@ pub use admin::{member_state_from_pb, member_state_to_pb};
 pub use answer::{outcome_from_pb, outcome_to_pb};
 pub use batch::WireBatch;
 pub use failure::failure_code_to_grpc;
-pub use operation::{WireOperation, operation_to_pb};
+pub use operation::{WireOperation, bare_operation_to_pb, operation_to_pb};
 
 use bytes::Bytes;
 

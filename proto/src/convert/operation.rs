@@ -21,8 +21,15 @@ pub struct WireOperation {
 
 /// Spells a request.
 pub fn operation_to_pb(group: &GroupName, operation: Operation, route: Route) -> pb::Operation {
-    let group = group.as_str().to_owned();
-    let route = route_to_pb(route);
+    spell(group.as_str().to_owned(), operation, route_to_pb(route))
+}
+
+/// Spells a request whose group and route stand beside it.
+pub fn bare_operation_to_pb(operation: Operation) -> pb::Operation {
+    spell(String::new(), operation, None)
+}
+
+fn spell(group: String, operation: Operation, route: Option<pb::Route>) -> pb::Operation {
     let kind = match operation {
         Operation::Get {
             key,

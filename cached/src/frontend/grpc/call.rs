@@ -51,21 +51,22 @@ impl FrontendParts {
 
     /// Carries out one command, uncounted: at once if it needs nobody else.
     pub(crate) async fn route(&self, command: Command) -> Outcome {
-        match self.router.try_local(command) {
-            Ok(outcome) => outcome,
+        match self.router.try_local(&command) {
+            Some(outcome) => outcome,
             // Boxed, so that the future of a call that is answered at once stays small.
-            Err(command) => Box::pin(self.router.execute(command)).await,
+            None => Box::pin(self.router.execute(command)).await,
         }
     }
 
-    /// Replaces values that do not fit in one message any more by failures that say
-    /// so; what one caller may ask for at once is bounded by it.
-    pub(crate) fn fit(&self, outcomes: &mut [Outcome]) {
+    /// For the outcomes of one message, one after the other: replaces values that do not
+    /// fit in it any more by failures that say so; what one caller may ask for at once is
+    /// bounded by it.
+    pub(crate) fn fitting(&self) -> impl FnMut(&mut Outcome) {
         let mut left = self.limits.value_bytes_max.saturating_add(KEY_BYTES_MAX);
-        for outcome in outcomes {
-            let Ok(answer) = outcome else { continue };
+        move |outcome| {
+            let Ok(answer) = outcome else { return };
             let Reply::Get(Some(entry)) = &answer.reply else {
-                continue;
+                return;
             };
             match left.checked_sub(entry.value.len()) {
                 Some(rest) => left = rest,

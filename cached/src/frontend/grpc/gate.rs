@@ -26,8 +26,9 @@ use crate::frontend::auth::Role;
 use crate::frontend::status::to_status;
 
 /// The calls whose messages come one by one for as long as the caller likes.
-const STREAMED: [&str; 2] = [
+const STREAMED: [&str; 3] = [
     "/cached.cache.v1.Cache/Pipeline",
+    "/cached.peer.v1.Peer/Forward",
     "/cached.peer.v1.Peer/Move",
 ];
 

@@ -4,25 +4,27 @@
 //! or loaded runs beside what comes after it, except that operations on one key are
 //! carried out in the order in which they came.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use cached_proto::convert::{WireOperation, outcome_to_pb};
 use cached_proto::failure::Failure;
 use cached_proto::pb::cached::cache::v1 as pb;
 use cached_proto::types::{Invalid, Key};
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream, FuturesOrdered, Stream, StreamExt};
+use futures_util::stream::{self, BoxStream, FuturesUnordered, Stream, StreamExt};
 use tonic::Status;
 
-use super::batch::check_count;
-use super::message::{Message, Place, kind_of};
+use super::batch::{check_count, unanswered};
+use super::message::{Leg, Message, Place, kind_of};
 use crate::clock::Moment;
 use crate::command::Command;
 use crate::frontend::FrontendParts;
 use crate::frontend::auth::{Pass, Role};
 use crate::frontend::status::to_status;
-use crate::requests as metrics;
+use crate::requests::{Kind, Protocol};
 
 /// Messages of one stream that wait for other nodes at a time. Enough to hide a
 /// round trip between nodes; when so many wait, no more are read, so that a caller
@@ -49,17 +51,20 @@ pub(super) fn run<S>(
 where
     S: Stream<Item = Result<pb::PipelineRequest, Status>> + Send + Unpin + 'static,
 {
-    let pipeline = Pipeline {
+    // Boxed, because its place changes with every message.
+    let pipeline = Box::new(Pipeline {
         parts,
         rights,
         inbound,
         reading: true,
         last_word: None,
         held: None,
-        waiting: FuturesOrdered::new(),
+        turns: VecDeque::new(),
+        first: 0,
+        away: FuturesUnordered::new(),
         keys: BTreeSet::new(),
-    };
-    let next = async |mut pipeline: Pipeline<S>| {
+    });
+    let next = async |mut pipeline: Box<Pipeline<S>>| {
         let response = pipeline.next().await?;
         Some((response, pipeline))
     };
@@ -78,9 +83,23 @@ struct Pipeline<S> {
     /// A message that works on a key that an earlier one still waits for.
     held: Option<Message>,
     /// Messages that wait for other nodes, in the order in which they came.
-    waiting: FuturesOrdered<BoxFuture<'static, Message>>,
+    turns: VecDeque<Turn>,
+    /// The number of the first of them.
+    first: u64,
+    /// Those that the router carries out, with their numbers.
+    away: FuturesUnordered<BoxFuture<'static, (u64, Message)>>,
     /// The keys that they wait for.
     keys: BTreeSet<Key>,
+}
+
+/// A message that waits its turn.
+enum Turn {
+    /// For what was posted.
+    Posted(Message),
+    /// For the router.
+    Away,
+    /// For those before it.
+    Done(Message),
 }
 
 impl<S> Pipeline<S>
@@ -90,22 +109,72 @@ where
     /// The next results; `None` when all are out and the caller has ended its side.
     async fn next(&mut self) -> Option<Result<pb::PipelineResponse, Status>> {
         loop {
-            if self.waiting.is_empty()
-                && let Some(message) = self.held.take()
-                && let Some(response) = self.start(message)
-            {
-                return Some(Ok(response));
+            match self.turns.pop_front() {
+                Some(Turn::Done(message)) => {
+                    self.first += 1;
+                    return Some(Ok(self.finish(message)));
+                }
+                Some(turn) => self.turns.push_front(turn),
+                None => {
+                    if let Some(message) = self.held.take()
+                        && let Some(response) = self.start(message)
+                    {
+                        return Some(Ok(response));
+                    }
+                }
             }
-            let room = self.waiting.len() < IN_FLIGHT_MAX;
+            let room = self.turns.len() < IN_FLIGHT_MAX;
             let more = tokio::select! {
                 biased;
-                Some(message) = self.waiting.next() => return Some(Ok(self.finish(message))),
                 more = self.inbound.next(), if self.reading && self.held.is_none() && room => more,
+                Some((number, message)) = self.away.next() => {
+                    self.come_back(number, message);
+                    continue;
+                }
+                Some(()) = landing(&self.parts, &mut self.turns) => {
+                    self.sort_landed();
+                    continue;
+                }
                 else => return self.last_word.take().map(Err),
             };
             if let Some(response) = self.take(more) {
                 return Some(Ok(response));
             }
+        }
+    }
+
+    /// Tells what came back done from what the router has to carry on with.
+    fn sort_landed(&mut self) {
+        for index in 0..self.turns.len() {
+            let landed = |message: &Message| message.is_done() || !message.is_posted();
+            if matches!(&self.turns[index], Turn::Posted(message) if landed(message))
+                && let Turn::Posted(message) = std::mem::replace(&mut self.turns[index], Turn::Away)
+            {
+                let number = self.first + index as u64;
+                self.turns[index] = self.turn(message, number);
+            }
+        }
+    }
+
+    /// How a message waits its turn, which has that number.
+    fn turn(&self, message: Message, number: u64) -> Turn {
+        if message.is_done() {
+            return Turn::Done(message);
+        }
+        if message.is_posted() {
+            return Turn::Posted(message);
+        }
+        let carried = message.carry_out(Arc::clone(&self.parts));
+        self.away
+            .push(Box::pin(async move { (number, carried.await) }));
+        Turn::Away
+    }
+
+    /// The router has carried out the message of that number.
+    fn come_back(&mut self, number: u64, message: Message) {
+        let index = usize::try_from(number - self.first).unwrap_or(usize::MAX);
+        if let Some(turn) = self.turns.get_mut(index) {
+            *turn = Turn::Done(message);
         }
     }
 
@@ -151,15 +220,16 @@ where
         let read = |operation: pb::Operation| {
             let kind = kind_of(&operation);
             match self.read_one(operation, alone, deadline) {
-                Ok(command) => Place::Todo(command),
+                Ok(command) => Place::Todo(command, Leg::Home),
                 Err(failure) => Place::Done(kind, Err(failure)),
             }
         };
         let places = request.operations.into_iter().map(read).collect();
         Ok(Message {
             started,
+            deadline,
             places,
-            waits: BTreeSet::new(),
+            waits: Vec::new(),
         })
     }
 
@@ -184,14 +254,15 @@ where
 
     /// Carries out what needs nobody else. Answers the results if that was all and
     /// nothing before it waits; otherwise the message waits in its turn.
-    fn start(&mut self, message: Message) -> Option<pb::PipelineResponse> {
-        let message = message.try_local(&self.parts);
-        if message.waits.is_empty() && self.waiting.is_empty() {
+    fn start(&mut self, mut message: Message) -> Option<pb::PipelineResponse> {
+        message.begin(&self.parts);
+        if message.is_done() && self.turns.is_empty() {
             return Some(self.finish(message));
         }
         self.keys.extend(message.waits.iter().cloned());
-        self.waiting
-            .push_back(Box::pin(message.carry_out(Arc::clone(&self.parts))));
+        let number = self.first + self.turns.len() as u64;
+        let turn = self.turn(message, number);
+        self.turns.push_back(turn);
         None
     }
 
@@ -200,18 +271,53 @@ where
         for key in &message.waits {
             self.keys.remove(key);
         }
-        let mut outcomes = Vec::with_capacity(message.places.len());
-        for place in message.places {
-            let Place::Done(kind, outcome) = place else {
-                continue;
+        let mut fit = self.parts.fitting();
+        let result = |place| {
+            let (kind, mut outcome) = match place {
+                Place::Done(kind, outcome) => (kind, outcome),
+                Place::Todo(command, _) => (Kind::of(&command.operation), Err(unanswered())),
             };
             self.parts
-                .count(metrics::Protocol::Grpc, kind, &outcome, message.started);
-            outcomes.push(outcome);
-        }
-        self.parts.fit(&mut outcomes);
+                .count(Protocol::Grpc, kind, &outcome, message.started);
+            fit(&mut outcome);
+            outcome_to_pb(outcome)
+        };
         pb::PipelineResponse {
-            results: outcomes.into_iter().map(outcome_to_pb).collect(),
+            results: message.places.into_iter().map(result).collect(),
         }
     }
+}
+
+/// Resolves when a message that was posted has landed, or its time is over; `None` if
+/// there is none.
+async fn landing(parts: &FrontendParts, turns: &mut VecDeque<Turn>) -> Option<()> {
+    let posted = |turn: &Turn| match turn {
+        Turn::Posted(message) => Some(message.deadline),
+        Turn::Away | Turn::Done(_) => None,
+    };
+    let deadline = turns.iter().filter_map(posted).min()?;
+    let landed = poll_fn(|cx| {
+        let mut any = Poll::Pending;
+        for turn in turns.iter_mut() {
+            if let Turn::Posted(message) = turn
+                && message.poll_landing(parts, cx).is_ready()
+            {
+                any = Poll::Ready(());
+            }
+        }
+        any
+    });
+    let over = tokio::select! {
+        biased;
+        () = landed => false,
+        () = parts.clock.sleep(deadline.since(parts.clock.now())) => true,
+    };
+    for turn in turns.iter_mut().filter(|_| over) {
+        if let Turn::Posted(message) = turn
+            && message.deadline <= parts.clock.now()
+        {
+            message.give_up(parts);
+        }
+    }
+    Some(())
 }

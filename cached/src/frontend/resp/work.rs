@@ -436,12 +436,12 @@ impl Work {
             route: self.session.route(),
             deadline: frontends.deadline(self.started, None),
         };
-        match frontends.router.try_local(command) {
-            Ok(outcome) => {
+        match frontends.router.try_local(&command) {
+            Some(outcome) => {
                 frontends.count(Protocol::Resp, kind, &outcome, self.started);
                 Place::Done(outcome)
             }
-            Err(command) => self.pass.add(command.operation),
+            None => self.pass.add(command.operation),
         }
     }
 

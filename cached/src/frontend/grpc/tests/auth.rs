@@ -15,7 +15,7 @@ const WRITER: &str = "writer-writer-writer";
 const ADMIN: &str = "admin-admin-admin-";
 
 /// Every call and the least token that opens it. Reflection and health need none.
-const CALLS: [(&str, &str); 38] = [
+const CALLS: [(&str, &str); 39] = [
     ("/cached.cache.v1.Cache/Get", READER),
     ("/cached.cache.v1.Cache/BatchGet", READER),
     ("/cached.cache.v1.Cache/Pipeline", READER),
@@ -51,6 +51,7 @@ const CALLS: [(&str, &str); 38] = [
     ("/cached.peer.v1.Peer/Stats", ADMIN),
     ("/cached.peer.v1.Peer/Blacklist", ADMIN),
     ("/cached.peer.v1.Peer/Flush", ADMIN),
+    ("/cached.peer.v1.Peer/Forward", ADMIN),
     ("/cached.peer.v1.Peer/Keys", ADMIN),
     ("/cached.peer.v1.Peer/Move", ADMIN),
     ("/cached.peer.v1.Peer/Moves", ADMIN),

@@ -77,6 +77,7 @@ async fn slots_arrive_over_a_connection_that_is_never_cut_short() {
         Connections::new(ConnectOptions::default()),
         Arc::new(ArcSwap::from_pointee(identity)),
         world.node.clock.clone(),
+        world.node.tasks.clone(),
     );
     let (store, view) = (store(), ViewCell::new(false));
     view.publish(seen);

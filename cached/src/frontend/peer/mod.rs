@@ -1,6 +1,8 @@
 //! The service that nodes use among themselves. Handlers are leaves: none of them
 //! calls another node, so that two nodes never wait for each other.
 
+mod lane;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,6 +148,19 @@ impl Peer for PeerService {
             .await
             .map(Response::new)
             .map_err(to_status)
+    }
+
+    type ForwardStream = BoxStream<'static, Result<pb::ForwardResponse, Status>>;
+
+    async fn forward(
+        &self,
+        request: Request<tonic::Streaming<pb::ForwardRequest>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        self.admit(&request).map_err(to_status)?;
+        let pass = self.parts.admit_stream(request.metadata(), Role::Admin);
+        let pass = pass.map_err(to_status)?;
+        let answers = lane::run(Arc::clone(&self.parts), pass, request.into_inner());
+        Ok(Response::new(answers))
     }
 
     async fn probe(

@@ -1,7 +1,10 @@
 //! The real caller against a real server on a port of the system's choice.
 
+mod lanes;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -42,7 +45,11 @@ fn header(cluster: &str) -> Option<pb::Header> {
 }
 
 /// A peer whose behaviour the first key of a message chooses.
-struct Fake;
+#[derive(Clone, Default)]
+struct Fake {
+    /// Lanes that were opened.
+    lanes: Arc<AtomicUsize>,
+}
 
 #[tonic::async_trait]
 impl PeerService for Fake {
@@ -100,6 +107,16 @@ impl PeerService for Fake {
             b"broken" => Err(Status::unavailable("going away")),
             _ => std::future::pending().await,
         }
+    }
+
+    type ForwardStream = lanes::Answers;
+
+    async fn forward(
+        &self,
+        request: Request<tonic::Streaming<pb::ForwardRequest>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        self.lanes.fetch_add(1, Ordering::Relaxed);
+        Ok(Response::new(lanes::answers(request.into_inner())))
     }
 
     async fn probe(
@@ -182,10 +199,14 @@ impl PeerService for Fake {
 }
 
 async fn serve(tasks: &Tasks) -> Peer {
+    serve_as(Fake::default(), tasks).await
+}
+
+async fn serve_as(fake: Fake, tasks: &Tasks) -> Peer {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let incoming = tonic::transport::server::TcpIncoming::from(listener);
-    let server = tonic::transport::Server::builder().add_service(PeerServer::new(Fake));
+    let server = tonic::transport::Server::builder().add_service(PeerServer::new(fake));
     tasks.spawn("server", |_| server.serve_with_incoming(incoming));
     Peer {
         id: member("n2", 2),
@@ -194,16 +215,20 @@ async fn serve(tasks: &Tasks) -> Peer {
 }
 
 fn peers(cluster: &str) -> Arc<GrpcPeers> {
+    peers_over(Connections::new(ConnectOptions::default()), cluster)
+}
+
+fn peers_over(connections: Connections, cluster: &str) -> Arc<GrpcPeers> {
     let identity = Identity {
         id: Some(member("n1", 1)),
         cluster: cluster.into(),
         cluster_uuid: Some(Incarnation(9)),
     };
-    let connections = Connections::new(ConnectOptions::default());
     GrpcPeers::new(
         connections,
         Arc::new(ArcSwap::from_pointee(identity)),
         Clock::system(),
+        Tasks::new(),
     )
 }
 
