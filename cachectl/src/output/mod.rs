@@ -51,8 +51,31 @@ pub enum Body {
     Tables(Vec<Table>),
     /// Text that is laid out already.
     Text(String),
+    /// Text that is laid out for people, and what it says as rows for the line formats.
+    Drawn {
+        /// For people.
+        text: String,
+        /// For `plain` and `name`.
+        rows: Table,
+    },
     /// Bytes that are printed as they are, in every format but the JSON ones.
     Raw(Vec<u8>),
+}
+
+impl Body {
+    /// Facts below each other, each after its name.
+    pub fn facts(facts: Vec<(&str, String)>) -> Self {
+        let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let lines = facts
+            .iter()
+            .map(|(name, value)| format!("{name:<width$}  {value}\n"));
+        let text = lines.collect();
+        let mut rows = Table::new([table::text("FACT"), table::text("VALUE")]);
+        for (name, value) in facts {
+            rows.row([name.to_owned(), value]);
+        }
+        Self::Drawn { text, rows }
+    }
 }
 
 /// Where output goes, and how.
