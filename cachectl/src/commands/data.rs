@@ -326,6 +326,7 @@ fn location_json(key: &Key, location: &Location, layout: u64) -> Value {
             "address": owner.address,
             "state": owner.state.map_or("down".to_owned(), |state| state.to_string()),
         })),
+        "virtual_node": virtual_node(location),
         "range": {"first": location.range.0.number(), "last": location.range.1.number()},
         "next": location.next.iter().map(|member| member.id.name.to_string()).collect::<Vec<_>>(),
     })
