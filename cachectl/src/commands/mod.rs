@@ -230,7 +230,7 @@ impl Session {
             .map(|name| format!("context {name} · "))
             .unwrap_or_default();
         self.output
-            .note(&format!("{context}{endpoint} answered · layout {layout}"));
+            .note_once(&format!("{context}{endpoint} answered · layout {layout}"));
     }
 
     /// Asks before a severe change: the name must be typed, or given with `--confirm`.

@@ -7,6 +7,7 @@ pub mod spark;
 pub mod table;
 
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -90,6 +91,8 @@ pub struct Output {
     width: Option<usize>,
     /// Columns of the terminal on standard error; `None`: piped, or it cannot draw.
     error_width: Option<usize>,
+    /// What is not said again.
+    once: OnceLock<String>,
 }
 
 impl Output {
@@ -110,6 +113,7 @@ impl Output {
             width: terminal.then(table::terminal_width),
             error_width: (std::io::stderr().is_terminal() && !is_dumb())
                 .then(table::terminal_width),
+            once: OnceLock::new(),
         }
     }
 
@@ -142,6 +146,14 @@ impl Output {
     pub fn note(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// The same, which the next one like it does not repeat.
+    pub fn note_once(&self, text: &str) {
+        if self.once.get().is_none_or(|said| said != text) {
+            let _ = self.once.set(text.to_owned());
+            self.note(text);
         }
     }
 
