@@ -7,6 +7,9 @@ use tonic::{Code, Status};
 
 use crate::error::Error;
 
+/// What is said of whoever is not heard in time.
+const NO_ANSWER: &str = "did not answer in time";
+
 /// What the status of a call to `address` means for the caller.
 ///
 /// A node's own failure is taken from the status' details. Without details, what
@@ -47,7 +50,7 @@ pub fn error_of(address: &str, status: &Status) -> Error {
 /// What is lost when the time of a call to `address` is over.
 pub(crate) fn time_over(address: &str) -> Error {
     Error::Lost {
-        message: format!("{address}: did not answer in time"),
+        message: format!("{address}: {NO_ANSWER}"),
         applied: Applied::Unknown,
         timed_out: true,
     }
@@ -74,6 +77,8 @@ fn expired(status: &Status) -> bool {
 /// The node's words, or the innermost cause: "Connection refused", not "transport error".
 fn describe(status: &Status) -> String {
     match causes(status).last() {
+        // One word for it, whichever clock was first.
+        Some(cause) if cause.is::<tonic::TimeoutExpired>() => NO_ANSWER.to_owned(),
         Some(cause) => cause.to_string(),
         None if status.message().is_empty() => status.code().to_string(),
         None => status.message().to_owned(),
@@ -128,6 +133,13 @@ mod tests {
                 other => panic!("{code}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn time_over_has_one_word() {
+        let status = Status::from_error(Box::new(tonic::TimeoutExpired(())));
+        let (told, own) = (error_of("n:1", &status), time_over("n:1"));
+        assert_eq!(told.to_string(), own.to_string());
     }
 
     #[test]

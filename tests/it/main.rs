@@ -8,6 +8,7 @@ mod bench;
 mod cli;
 mod cli_bytes;
 mod cli_contexts;
+mod cli_formats;
 mod cli_help;
 mod cli_look;
 mod cli_refusals;

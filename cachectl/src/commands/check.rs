@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Session;
 use crate::args::look::{self, CheckFormat};
 use crate::error::{CliError, Code};
+use crate::output::table::{Table, text};
 use crate::output::{Body, Report};
 use crate::units;
 
@@ -63,12 +64,12 @@ pub async fn check(session: &Session, args: &look::Check) -> Result<Report, CliE
     let worst = checks.iter().map(|check| check.level).max();
     let worst = worst.unwrap_or(Level::Unknown);
     let report = Report {
-        body: Body::Text(match args.format {
-            CheckFormat::Text => text(&checks),
-            CheckFormat::Json => json_text(&checks, worst)?,
-            CheckFormat::Nagios => nagios(&checks, worst),
-            CheckFormat::Prometheus => prometheus(&checks),
-        }),
+        body: match args.format {
+            CheckFormat::Text => as_lines(&checks),
+            CheckFormat::Json => Body::Text(json_text(&checks, worst)?),
+            CheckFormat::Nagios => Body::Text(nagios(&checks, worst)),
+            CheckFormat::Prometheus => Body::Text(prometheus(&checks)),
+        },
         json: checks_json(&checks, worst),
     };
     if worst == Level::Ok {
@@ -142,13 +143,16 @@ fn checks(status: &Status, stats: &[NodeStats]) -> Vec<Checked> {
     vec![members, slots, registry, answers, healthy, migration]
 }
 
-fn text(checks: &[Checked]) -> String {
-    let mut text = String::new();
+/// A line for each check.
+fn as_lines(checks: &[Checked]) -> Body {
+    let mut lines = String::new();
+    let mut rows = Table::new([text("LEVEL"), text("CHECK"), text("DETAIL")]);
     for check in checks {
         let level = check.level.name();
-        let _ = writeln!(text, "{level:<8}  {:<9}  {}", check.name, check.detail);
+        let _ = writeln!(lines, "{level:<8}  {:<9}  {}", check.name, check.detail);
+        rows.row([level, check.name, check.detail.as_str()].map(str::to_owned));
     }
-    text
+    Body::Drawn { text: lines, rows }
 }
 
 fn checks_json(checks: &[Checked], worst: Level) -> Value {
@@ -259,7 +263,11 @@ mod tests {
             ..NodeStats::default()
         };
         let checks = checks(&status(), &[silent]);
-        assert!(text(&checks).contains("critical  answers    no answer from n2"));
+        let Body::Drawn { text, rows } = as_lines(&checks) else {
+            panic!();
+        };
+        assert!(text.contains("critical  answers    no answer from n2"));
+        assert_eq!(rows.rows[3], ["critical", "answers", "no answer from n2"]);
     }
 
     #[test]

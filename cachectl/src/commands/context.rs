@@ -259,8 +259,16 @@ async fn validate(
 
 /// The name of the cluster that answers there.
 async fn reach(session: &Session, name: &str) -> Result<String, CliError> {
+    // What was typed, or is set in the environment, would win over what is checked.
     let global = Global {
         context: Some(name.to_owned()),
+        endpoint: Vec::new(),
+        etcd: Vec::new(),
+        cluster: None,
+        token_file: None,
+        tls_ca: None,
+        tls_cert: None,
+        tls_key: None,
         ..session.global.clone()
     };
     let there = Session {

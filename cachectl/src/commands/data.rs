@@ -268,13 +268,8 @@ pub async fn locate(session: &Session, args: &Locate) -> Result<Report, CliError
         lines.extend(around.lines());
         lines.push(("value", value));
     }
-    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let body = lines
-        .iter()
-        .map(|(name, value)| format!("{name:<width$}  {value}\n"))
-        .collect();
     Ok(Report {
-        body: Body::Text(body),
+        body: Body::facts(lines),
         json,
     })
 }
@@ -292,10 +287,7 @@ fn location_lines(key: &Key, location: &Location, layout: u64) -> Vec<(&'static 
         }
         None => "nobody yet".to_owned(),
     };
-    let vnode = location.virtual_node.as_ref();
-    let vnode = vnode.map_or("-".to_owned(), |(member, number)| {
-        format!("{}#{number}", member.id.name)
-    });
+    let vnode = virtual_node(location).unwrap_or_else(|| "-".to_owned());
     let (first, last) = location.range;
     vec![
         ("key", key.to_string()),
@@ -304,6 +296,12 @@ fn location_lines(key: &Key, location: &Location, layout: u64) -> Vec<(&'static 
         ("vnode", vnode),
         ("range", format!("{first}–{last}")),
     ]
+}
+
+/// `n2#33`: the point of the ring before the slot.
+fn virtual_node(location: &Location) -> Option<String> {
+    let (member, number) = location.virtual_node.as_ref()?;
+    Some(format!("{}#{number}", member.id.name))
 }
 
 fn names(location: &Location) -> String {
@@ -328,6 +326,7 @@ fn location_json(key: &Key, location: &Location, layout: u64) -> Value {
             "address": owner.address,
             "state": owner.state.map_or("down".to_owned(), |state| state.to_string()),
         })),
+        "virtual_node": virtual_node(location),
         "range": {"first": location.range.0.number(), "last": location.range.1.number()},
         "next": location.next.iter().map(|member| member.id.name.to_string()).collect::<Vec<_>>(),
     })

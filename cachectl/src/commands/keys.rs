@@ -32,14 +32,19 @@ pub(super) async fn delete_matching(
     let client = super::data::in_group(session.client().await?, &args.place)?;
     let keys = matching(&session.admin().await?, args, &matcher).await?;
     if args.dry_run || keys.is_empty() {
-        session
-            .output
-            .note(&format!("{} keys match {pattern}", keys.len()));
+        session.output.note(&found(keys.len(), pattern));
         return Ok(report(keys.iter().map(|key| (key, None))));
     }
-    let question = format!("{} keys match {pattern}. Delete them?", keys.len());
+    let question = format!("{}. Delete them?", found(keys.len(), pattern));
     session.confirm(&question).await?;
     delete(&client, keys.into_iter().collect()).await
+}
+
+fn found(keys: usize, pattern: &str) -> String {
+    match keys {
+        1 => format!("1 key matches {pattern}"),
+        keys => format!("{keys} keys match {pattern}"),
+    }
 }
 
 fn matcher(pattern: &str) -> Result<GlobMatcher, CliError> {

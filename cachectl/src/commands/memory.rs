@@ -52,9 +52,8 @@ pub fn table(nodes: &[NodeStats]) -> Table {
         rows.into_iter().for_each(|row| table.row(row));
     }
     if nodes.len() > 1 {
-        rows("total", all)
-            .into_iter()
-            .for_each(|row| table.row(row));
+        let rows = rows("total", all).into_iter().map(Vec::from);
+        table.totals.extend(rows);
     }
     table
 }

@@ -119,8 +119,8 @@ pub fn needs_no_context(command: &Command) -> bool {
 pub async fn run(session: &Session, command: &Command) -> Result<Report, CliError> {
     if session.settings.read_only && changes(command) {
         let place = match &session.settings.context {
-            Some(name) => format!("context {name} is read-only"),
-            None => "--read-only".to_owned(),
+            Some(name) if !session.global.read_only => format!("context {name} is read-only"),
+            _ => "--read-only".to_owned(),
         };
         let text = format!("{place}: nothing was done");
         return Err(CliError::new(Code::Refused, text));
@@ -230,7 +230,7 @@ impl Session {
             .map(|name| format!("context {name} · "))
             .unwrap_or_default();
         self.output
-            .note(&format!("{context}{endpoint} answered · layout {layout}"));
+            .note_once(&format!("{context}{endpoint} answered · layout {layout}"));
     }
 
     /// Asks before a severe change: the name must be typed, or given with `--confirm`.

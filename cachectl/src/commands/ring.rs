@@ -35,11 +35,15 @@ pub async fn ring(session: &Session, args: &args::Ring) -> Result<Report, CliErr
 
 fn report(topology: &Topology, args: &args::Ring) -> Report {
     let runs = runs(topology);
+    let drawn = |text| Body::Drawn {
+        text,
+        rows: by_node(topology, &runs),
+    };
     let body = match args.shape {
         RingAs::Table => Body::Table(by_node(topology, &runs)),
         RingAs::Ranges => Body::Table(by_range(topology, &runs)),
-        RingAs::Bar => Body::Text(bar(topology, usize::from(args.width))),
-        RingAs::Circle => Body::Text(circle(topology)),
+        RingAs::Bar => drawn(bar(topology, usize::from(args.width))),
+        RingAs::Circle => drawn(circle(topology)),
     };
     Report {
         body,

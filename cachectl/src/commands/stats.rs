@@ -159,7 +159,7 @@ fn node_table(nodes: &[NodeStats]) -> Table {
         table.row(node_cells(node, &sum));
     }
     if nodes.len() > 1 {
-        table.row(node_cells(&whole, &all));
+        table.totals.push(node_cells(&whole, &all));
     }
     table
 }

@@ -95,45 +95,48 @@ fn report(endpoint: &str, status: &Status) -> Report {
         (_, true) => ", degraded",
         _ => "",
     };
-    let mut text = format!(
-        "cluster   {} — {}\nlayout    {} (mode {}, planner {})\nmembers   {} up, {} joining, {} down\nslots     {} without a living owner\nregistry  {}{version} {reached}\nanswered  {} ({} {endpoint}, version {}{serving})\n",
-        status.cluster,
-        if status.healthy {
-            "healthy"
-        } else {
-            "NOT HEALTHY"
-        },
-        status.layout,
-        status.mode,
-        if status.planner.is_empty() {
-            "nobody"
-        } else {
-            &status.planner
-        },
+    let health = if status.healthy {
+        "healthy"
+    } else {
+        "NOT HEALTHY"
+    };
+    let or = |name: &str, other: &str| if name.is_empty() { other } else { name }.to_owned();
+    let planner = or(&status.planner, "nobody");
+    let node = or(&status.node, "a gateway");
+    let (up, joining, down) = (
         status.members_up,
         status.members_joining,
         status.members_down,
-        status.slots_unowned,
-        registry.kind,
-        if status.node.is_empty() {
-            "a gateway"
-        } else {
-            &status.node
-        },
-        status.role,
-        status.version,
     );
+    let (layout, unowned) = (status.layout, status.slots_unowned);
+    let mut facts = vec![
+        ("cluster", format!("{} — {health}", status.cluster)),
+        (
+            "layout",
+            format!("{layout} (mode {}, planner {planner})", status.mode),
+        ),
+        (
+            "members",
+            format!("{up} up, {joining} joining, {down} down"),
+        ),
+        ("slots", format!("{unowned} without a living owner")),
+        ("registry", format!("{}{version} {reached}", registry.kind)),
+        (
+            "answered",
+            format!(
+                "{node} ({} {endpoint}, version {}{serving})",
+                status.role, status.version
+            ),
+        ),
+    ];
     if !status.operation.is_empty() {
-        text.push_str(&format!(
-            "migration {}, {} slots left\n",
-            status.operation, status.slots_to_move
-        ));
+        let (id, left) = (&status.operation, status.slots_to_move);
+        facts.push(("migration", format!("{id}, {left} slots left")));
     }
-    for problem in &status.problems {
-        text.push_str(&format!("problem   {problem}\n"));
-    }
+    let problems = status.problems.iter().cloned();
+    facts.extend(problems.map(|problem| ("problem", problem)));
     Report {
-        body: Body::Text(text),
+        body: Body::facts(facts),
         json: status_json(endpoint, status),
     }
 }
@@ -180,10 +183,14 @@ fn shape_only(source: &str, topology: &Topology) -> Report {
         .iter()
         .filter(|member| member.state.is_some())
         .count();
-    let text = format!(
-        "cluster   {} — NOT HEALTHY\nlayout    {} (mode {})\nmembers   {members} registered, none answers\nanswered  {source}\nproblem   no node answers\n",
-        topology.cluster, topology.layout, topology.mode,
-    );
+    let (cluster, layout, mode) = (&topology.cluster, topology.layout, topology.mode);
+    let facts = vec![
+        ("cluster", format!("{cluster} — NOT HEALTHY")),
+        ("layout", format!("{layout} (mode {mode})")),
+        ("members", format!("{members} registered, none answers")),
+        ("answered", source.to_owned()),
+        ("problem", "no node answers".to_owned()),
+    ];
     let json = json!({
         "kind": "status",
         "source": source,
@@ -195,7 +202,7 @@ fn shape_only(source: &str, topology: &Topology) -> Report {
         "members": {"registered": members},
     });
     Report {
-        body: Body::Text(text),
+        body: Body::facts(facts),
         json,
     }
 }

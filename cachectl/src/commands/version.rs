@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Session;
 use crate::error::CliError;
+use crate::output::table::{Table, text};
 use crate::output::{Body, Report};
 
 /// `version`.
@@ -13,17 +14,17 @@ pub async fn version(session: &Session) -> Result<Report, CliError> {
         Ok(admin) => admin.status().await.ok(),
         Err(_) => None,
     };
-    let mut text = format!("cachectl {own}\n");
-    match &node {
-        Some(node) => text.push_str(&format!(
-            "cached   {} ({})\n",
-            node.value.version, node.endpoint
-        )),
-        None => text.push_str("cached   no node answers\n"),
-    }
+    let answered = match &node {
+        Some(node) => format!("{} ({})", node.value.version, node.endpoint),
+        None => "no node answers".to_owned(),
+    };
+    let mut rows = Table::new([text("PROGRAM"), text("VERSION")]);
+    rows.row(["cachectl".to_owned(), own.to_owned()]);
+    rows.row(["cached".to_owned(), answered.clone()]);
+    let text = format!("cachectl {own}\ncached   {answered}\n");
     let server = node.map(|node| json!({"version": node.value.version, "endpoint": node.endpoint}));
     Ok(Report {
-        body: Body::Text(text),
+        body: Body::Drawn { text, rows },
         json: json!({"kind": "version", "client": own, "server": server}),
     })
 }

@@ -40,7 +40,7 @@ fn people(body: &Body, wide: bool, width: Option<usize>, color: bool) -> Vec<u8>
             let tables = tables.iter().map(|table| table.render(wide, width, color));
             tables.collect::<Vec<_>>().join("\n").into_bytes()
         }
-        Body::Text(text) => text.clone().into_bytes(),
+        Body::Text(text) | Body::Drawn { text, .. } => text.clone().into_bytes(),
         Body::Raw(bytes) => {
             let mut bytes = bytes.clone();
             // A prompt belongs on a line of its own; a pipe gets the bytes alone.
@@ -72,7 +72,7 @@ fn records(json: &Value) -> Vec<Value> {
 
 fn plain(body: &Body) -> Vec<u8> {
     match body {
-        Body::Table(table) => plain_rows(table),
+        Body::Table(table) | Body::Drawn { rows: table, .. } => plain_rows(table),
         Body::Tables(tables) => tables.iter().flat_map(plain_rows).collect(),
         Body::Text(text) => text.clone().into_bytes(),
         Body::Raw(bytes) => bytes.clone(),
@@ -88,18 +88,31 @@ fn plain_rows(table: &Table) -> Vec<u8> {
     }))
 }
 
+/// Where a record says what it is called, in the order of preference.
+const NAMES: [&str; 4] = ["name", "key", "target", "cluster"];
+
+/// What the records are called, as other commands take it; of records without a name the
+/// first column.
 fn names(report: &Report) -> Vec<u8> {
-    match &report.body {
-        Body::Table(table) => lines(table.rows.iter().map(|row| row[0].clone())),
-        Body::Tables(tables) => {
-            let rows = tables.iter().take(1).flat_map(|table| &table.rows);
-            lines(rows.map(|row| row[0].clone()))
-        }
-        Body::Text(_) | Body::Raw(_) => {
-            let name = report.json.get("name").or_else(|| report.json.get("key"));
-            lines(name.and_then(Value::as_str).map(str::to_owned))
-        }
-    }
+    let called = |record: &Value| {
+        NAMES
+            .iter()
+            .find_map(|field| record[field].as_str())
+            .map(str::to_owned)
+    };
+    let called: Option<Vec<String>> = match report.json["items"].as_array() {
+        Some(items) => items.iter().map(called).collect(),
+        None => called(&report.json).map(|name| vec![name]),
+    };
+    let table = match &report.body {
+        Body::Table(table) | Body::Drawn { rows: table, .. } => Some(table),
+        Body::Tables(tables) => tables.first(),
+        Body::Text(_) | Body::Raw(_) => None,
+    };
+    let rows = table.into_iter().flat_map(|table| &table.rows);
+    let names = called.unwrap_or_else(|| rows.map(|row| row[0].clone()).collect());
+    // What was refused has no name.
+    lines(names.into_iter().filter(|name| !name.is_empty()))
 }
 
 fn lines(lines: impl IntoIterator<Item = String>) -> Vec<u8> {
@@ -151,6 +164,41 @@ mod tests {
         );
         assert!(shown(Format::Json).starts_with("{\n  \"apiVersion\": \"v1\""));
         assert!(shown(Format::Yaml).starts_with("apiVersion: v1\n"));
+    }
+
+    #[test]
+    fn names_are_those_of_records_and_totals_are_none() {
+        let mut report = sample();
+        if let Body::Table(table) = &mut report.body {
+            table.totals.push(vec!["total".to_owned(), "3".to_owned()]);
+        }
+        let shown = |report: &Report, format| {
+            String::from_utf8(render(report, format, None, false).unwrap()).unwrap()
+        };
+        assert!(shown(&report, Format::Table).ends_with("total     3\n"));
+        assert_eq!(shown(&report, Format::Plain), "n1\t1\nn2\t2\n");
+        report.json = json!({"kind": "plan", "name": "op-1"});
+        assert_eq!(shown(&report, Format::Name), "op-1\n");
+        report.json = json!({"kind": "blacklist", "items": [{"observer": "*", "target": "n3"}]});
+        assert_eq!(shown(&report, Format::Name), "n3\n");
+        report.json = json!({"kind": "ring", "items": [{"owner": "n1"}]});
+        assert_eq!(shown(&report, Format::Name), "n1\nn2\n");
+        report.json = json!({"kind": "plan", "name": ""});
+        assert_eq!(shown(&report, Format::Name), "");
+    }
+
+    #[test]
+    fn facts_are_rows_for_line_formats() {
+        let facts = vec![("owner", "n1 up".to_owned()), ("slot", "7".to_owned())];
+        let report = Report {
+            body: Body::facts(facts),
+            json: json!({"kind": "location", "key": "k"}),
+        };
+        let shown =
+            |format| String::from_utf8(render(&report, format, None, false).unwrap()).unwrap();
+        assert_eq!(shown(Format::Table), "owner  n1 up\nslot   7\n");
+        assert_eq!(shown(Format::Plain), "owner\tn1 up\nslot\t7\n");
+        assert_eq!(shown(Format::Name), "k\n");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod spark;
 pub mod table;
 
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -51,8 +52,31 @@ pub enum Body {
     Tables(Vec<Table>),
     /// Text that is laid out already.
     Text(String),
+    /// Text that is laid out for people, and what it says as rows for the line formats.
+    Drawn {
+        /// For people.
+        text: String,
+        /// For `plain` and `name`.
+        rows: Table,
+    },
     /// Bytes that are printed as they are, in every format but the JSON ones.
     Raw(Vec<u8>),
+}
+
+impl Body {
+    /// Facts below each other, each after its name.
+    pub fn facts(facts: Vec<(&str, String)>) -> Self {
+        let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let lines = facts
+            .iter()
+            .map(|(name, value)| format!("{name:<width$}  {value}\n"));
+        let text = lines.collect();
+        let mut rows = Table::new([table::text("FACT"), table::text("VALUE")]);
+        for (name, value) in facts {
+            rows.row([name.to_owned(), value]);
+        }
+        Self::Drawn { text, rows }
+    }
 }
 
 /// Where output goes, and how.
@@ -67,6 +91,8 @@ pub struct Output {
     width: Option<usize>,
     /// Columns of the terminal on standard error; `None`: piped, or it cannot draw.
     error_width: Option<usize>,
+    /// What is not said again.
+    once: OnceLock<String>,
 }
 
 impl Output {
@@ -87,6 +113,7 @@ impl Output {
             width: terminal.then(table::terminal_width),
             error_width: (std::io::stderr().is_terminal() && !is_dumb())
                 .then(table::terminal_width),
+            once: OnceLock::new(),
         }
     }
 
@@ -119,6 +146,14 @@ impl Output {
     pub fn note(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// The same, which the next one like it does not repeat.
+    pub fn note_once(&self, text: &str) {
+        if self.once.get().is_none_or(|said| said != text) {
+            let _ = self.once.set(text.to_owned());
+            self.note(text);
         }
     }
 

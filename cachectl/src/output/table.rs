@@ -59,6 +59,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Top to bottom.
     pub rows: Vec<Vec<String>>,
+    /// Sums of the rows, below them; for people alone.
+    pub totals: Vec<Vec<String>>,
     /// Said above the table.
     pub header: Option<String>,
     /// Said below the table.
@@ -71,6 +73,7 @@ impl Table {
         Self {
             columns: columns.into(),
             rows: Vec::new(),
+            totals: Vec::new(),
             header: None,
             footer: None,
         }
@@ -78,8 +81,11 @@ impl Table {
 
     /// One more row.
     pub fn row(&mut self, cells: impl Into<Vec<String>>) {
-        let cells = cells.into();
+        let mut cells = cells.into();
         debug_assert_eq!(cells.len(), self.columns.len(), "a cell for each column");
+        // Whoever splits a line at blanks finds as many words in each.
+        let empty = cells.iter_mut().filter(|cell| cell.is_empty());
+        empty.for_each(|cell| cell.push('-'));
         self.rows.push(cells);
     }
 
@@ -121,9 +127,13 @@ impl Table {
         }
     }
 
+    fn lines(&self) -> impl Iterator<Item = &Vec<String>> {
+        self.rows.iter().chain(&self.totals)
+    }
+
     fn width_of(&self, shown: &[usize]) -> usize {
         let widths = shown.iter().map(|&i| {
-            let cells = self.rows.iter().map(|row| row[i].chars().count());
+            let cells = self.lines().map(|row| row[i].chars().count());
             cells
                 .chain([self.columns[i].title.chars().count()])
                 .max()
@@ -138,7 +148,7 @@ impl Table {
             .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(shown.iter().map(|&i| Cell::new(self.columns[i].title)));
-        for row in &self.rows {
+        for row in self.lines() {
             table.add_row(shown.iter().map(|&i| Cell::new(&row[i])));
         }
         for (position, &i) in shown.iter().enumerate() {
@@ -205,7 +215,7 @@ mod tests {
         ];
         let mut table = Table::new(columns);
         table.row(["n1", "up", "2590", "10.0.0.11:8001", "abc"].map(str::to_owned));
-        table.row(["n10", "DOWN", "?", "-", "def"].map(str::to_owned));
+        table.row(["n10", "DOWN", "?", "", "def"].map(str::to_owned));
         table
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::{Picture, Session, operator};
 use super::{follow, progress};
+use crate::args::Format;
 use crate::args::layout::{self, MigrationsCommand};
 use crate::error::{CliError, Code};
 use crate::output::table::{Table, number, text};
@@ -16,6 +17,12 @@ use crate::units;
 
 /// Batches under way that `describe` names.
 const BATCHES_SHOWN_MAX: usize = 10;
+
+/// What `watch` says where there is nothing to look at.
+const NONE_OPEN: &str = "no migration is open";
+
+/// Migrations that are named to whoever asks for one that is not there.
+const NAMED_MAX: usize = 5;
 
 /// `migrations`.
 pub async fn migrations(session: &Session, args: &layout::Migrations) -> Result<Report, CliError> {
@@ -26,7 +33,12 @@ pub async fn migrations(session: &Session, args: &layout::Migrations) -> Result<
             let (operations, told) = operations(session).await?;
             let found = operations.iter().find(|it| it.id == *id);
             let found = found.ok_or_else(|| unknown(id, &operations))?;
-            Ok(one(found, description(found, told).trim_end()))
+            let body = Body::Drawn {
+                text: description(found, told),
+                rows: rows(std::slice::from_ref(found), told),
+            };
+            let json = operation_json(found);
+            Ok(Report { body, json })
         }
         Some(MigrationsCommand::Pause { id }) => control(session, id, Control::Pause).await,
         Some(MigrationsCommand::Resume { id }) => control(session, id, Control::Resume).await,
@@ -81,10 +93,12 @@ async fn watch(session: &Session, id: Option<&str>) -> Result<Report, CliError> 
         .find(|it| it.state.is_open() || it.state == OperationState::Requested);
     match open {
         Some(open) => follow::follow(session, &admin, &open.id).await,
-        None => {
-            session.output.note("no migration is open");
+        // A stream of changes without any.
+        None if session.output.format() == Format::Jsonl => {
+            session.output.note(NONE_OPEN);
             Ok(Report::silent())
         }
+        None => Ok(super::said(NONE_OPEN)),
     }
 }
 
@@ -110,11 +124,12 @@ async fn control(session: &Session, id: &str, control: Control) -> Result<Report
 }
 
 fn unknown(id: &str, operations: &[Operation]) -> CliError {
-    let known: Vec<&str> = operations.iter().map(|it| it.id.as_str()).collect();
-    let known = if known.is_empty() {
-        "there is none".to_owned()
-    } else {
-        format!("there are {}", known.join(", "))
+    let newest = operations.iter().rev().take(NAMED_MAX);
+    let newest: Vec<&str> = newest.map(|it| it.id.as_str()).collect();
+    let known = match operations.len() {
+        0 => "there is none".to_owned(),
+        all if all > NAMED_MAX => format!("the last of {all} are {}", newest.join(", ")),
+        _ => format!("there are {}", newest.join(", ")),
     };
     let message = format!("no migration has the id {id}; {known}");
     CliError::new(Code::NotFound, message)
@@ -123,12 +138,28 @@ fn unknown(id: &str, operations: &[Operation]) -> CliError {
 /// One operation, and a sentence about it.
 pub(super) fn one(operation: &Operation, text: &str) -> Report {
     Report {
-        body: Body::Text(format!("{text}\n")),
+        body: Body::Drawn {
+            text: format!("{text}\n"),
+            rows: rows(std::slice::from_ref(operation), true),
+        },
         json: operation_json(operation),
     }
 }
 
 fn list(operations: &[Operation], told: bool) -> Report {
+    let mut table = rows(operations, told);
+    if operations.is_empty() {
+        table.footer = Some("nothing moves, and nothing has moved lately".to_owned());
+    }
+    let items: Vec<Value> = operations.iter().map(operation_json).collect();
+    Report {
+        body: Body::Table(table),
+        json: json!({"kind": "migrations", "items": items}),
+    }
+}
+
+/// A row for each.
+fn rows(operations: &[Operation], told: bool) -> Table {
     let mut table = Table::new([
         text("ID"),
         text("KIND"),
@@ -165,14 +196,7 @@ fn list(operations: &[Operation], told: bool) -> Report {
             }),
         ]);
     }
-    if operations.is_empty() {
-        table.footer = Some("nothing moves, and nothing has moved lately".to_owned());
-    }
-    let items: Vec<Value> = operations.iter().map(operation_json).collect();
-    Report {
-        body: Body::Table(table),
-        json: json!({"kind": "migrations", "items": items}),
-    }
+    table
 }
 
 fn state(operation: &Operation) -> String {
