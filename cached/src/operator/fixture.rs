@@ -19,10 +19,11 @@ use cached_proto::records::{
 };
 use cached_proto::ring::hash::KeyHash;
 use cached_proto::types::{
-    ClusterName, Epoch, GroupName, Incarnation, MemberId, NodeName, SLOTS, Slot,
+    ClusterName, Epoch, GroupName, Incarnation, Key, MemberId, NodeName, SLOTS, Slot,
 };
 
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use super::{ChangeFuture, Membership};
 use crate::cluster::draft::{Ask, draft};
@@ -30,7 +31,10 @@ use crate::cluster::operations::{ApplyOptions, Control};
 use crate::cluster::plan::{self, Current, Movement};
 use crate::cluster::view::{ClusterView, MemberView, OperationView, SlotOwner};
 use crate::cluster::{MoveTrouble, RegistryStatus};
-use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
+use crate::peers::{
+    Answered, Forwarded, OnItsWay, Passed, Peer, PeerError, PeerFuture, Peers, ProbeAnswer,
+    Suspect, Verdict,
+};
 
 /// A healthy cluster "test" of these members; the first is this process. Each
 /// owns one run of slots, in epoch 1.
@@ -197,6 +201,28 @@ pub(crate) fn registry() -> RegistryStatus {
     }
 }
 
+/// An operation that was passed on, and where its answer is waited for.
+#[derive(Debug)]
+pub(crate) struct InTheAir {
+    passed: Passed,
+    answer: oneshot::Sender<Answered>,
+}
+
+impl InTheAir {
+    pub(crate) fn key(&self) -> &Key {
+        self.passed.operation.key()
+    }
+
+    pub(crate) fn comes_to(self, outcome: Outcome) {
+        self.answer.send(Ok(outcome)).expect("it is waited for");
+    }
+
+    pub(crate) fn was_not_sent(self) {
+        let error = PeerError::NotSent("the stream ended".to_owned());
+        self.answer.send(Err(error)).expect("it is waited for");
+    }
+}
+
 /// Peers that answer by their name, and remember what they were asked.
 #[derive(Debug, Default)]
 pub(crate) struct FakePeers {
@@ -216,6 +242,9 @@ pub(crate) struct FakePeers {
     pub(crate) outcome: Mutex<Option<Outcome>>,
     /// Lets one forwarded message after another be answered.
     pub(crate) gate: Option<tokio::sync::Semaphore>,
+    /// Operations that were passed on by lanes, for the test to answer; `None`: there are
+    /// no lanes.
+    pub(crate) lanes: Option<Mutex<Vec<InTheAir>>>,
 }
 
 impl FakePeers {
@@ -236,6 +265,21 @@ impl FakePeers {
 }
 
 impl Peers for FakePeers {
+    fn pass(&self, to: &MemberId, address: &str, passed: Passed) -> Option<OnItsWay> {
+        let (sender, answer) = oneshot::channel();
+        let answer_to = InTheAir {
+            passed,
+            answer: sender,
+        };
+        self.lanes.as_ref()?.lock().push(answer_to);
+        let peer = Peer {
+            id: to.clone(),
+            address: address.to_owned(),
+        };
+        let to = Arc::new(peer);
+        Some(OnItsWay { to, answer })
+    }
+
     fn execute<'a>(&'a self, peer: &'a Peer, work: Forwarded) -> PeerFuture<'a, Vec<Outcome>> {
         Box::pin(async move {
             self.reach(peer)?;

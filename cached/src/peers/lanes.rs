@@ -61,7 +61,7 @@ impl Lanes {
             passed = match opened.lane.pass(passed) {
                 Ok(on_its_way) => return Some(on_its_way),
                 Err(Elsewhere::Alone) => return None,
-                Err(Elsewhere::NewLane(passed)) => passed,
+                Err(Elsewhere::NewLane(passed)) => *passed,
             };
         }
         // By itself it is told what is wrong with the address.

@@ -34,7 +34,7 @@ pub struct Flight {
 
 /// What was learned of an operation that did not come to a reply.
 #[derive(Debug)]
-pub struct Stray(Arrival);
+pub struct Stray(Box<Arrival>);
 
 impl Flight {
     /// Whether the answer is here.
@@ -117,7 +117,8 @@ impl Router {
 
     fn stray(&self, flight: &Flight, error: &PeerError) -> Stray {
         self.judge(flight.deadline, &flight.to, flight.started, Some(error));
-        Stray(self.failed(flight.deadline, &flight.to, flight.epoch, error))
+        let arrival = self.failed(flight.deadline, &flight.to, flight.epoch, error);
+        Stray(Box::new(arrival))
     }
 
     fn landed(&self, flight: &Flight, answered: Answered) -> Result<Answer, Stray> {
@@ -125,7 +126,9 @@ impl Router {
             Err(error) => Err(self.stray(flight, &error)),
             Ok(outcome) => {
                 self.judge(flight.deadline, &flight.to, flight.started, None);
-                outcome.map_err(|failure| Stray(Arrival::Answered(Err(failure), flight.epoch)))
+                outcome.map_err(|failure| {
+                    Stray(Box::new(Arrival::Answered(Err(failure), flight.epoch)))
+                })
             }
         }
     }
@@ -146,7 +149,7 @@ impl Router {
         let work = work.into_iter().map(|(operation, route, stray)| Work {
             operation,
             route,
-            arrival: stray.map(|Stray(arrival)| arrival),
+            arrival: stray.map(|Stray(arrival)| *arrival),
         });
         let mut outcomes = self.travel(&trip, work.collect()).await;
         self.bound_answer(&mut outcomes);
@@ -172,7 +175,7 @@ impl Router {
             route,
             arrival: landed.next().flatten().map(|landed| match landed {
                 Ok(answer) => Arrival::Settled(Ok(answer)),
-                Err(Stray(arrival)) => arrival,
+                Err(Stray(arrival)) => *arrival,
             }),
         });
         // Boxed, so that what goes the short way does not pay for the long one's size.

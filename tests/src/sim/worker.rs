@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cached_client::connections::Connections;
+use cached_client::direct::Direct;
 use cached_client::operation::{Condition, Operation, Reply};
 use cached_client::types::{GroupName, Key, Ttl, Version};
 use cached_client::{Applied, Client, Error, Options};
@@ -15,6 +17,9 @@ use super::keys::{Kind, has_ttl, is_kept};
 use super::net;
 use super::scene::{LOADED_GROUP, PLAIN_GROUP, SMALL_GROUP, Scene, now};
 use crate::history::{Answer, Ask};
+
+/// How many operations go to their owner straight; the others go anywhere.
+const ROUTED: f64 = 0.6;
 
 /// How much later than its bound a call may be answered: a tick or two.
 const SLACK: Duration = Duration::from_millis(50);
@@ -45,6 +50,8 @@ pub async fn connect(scene: &Scene, group: &str) -> Client {
 struct Worker {
     scene: Arc<Scene>,
     client: Client,
+    /// To any node, which has to pass on what is not its own.
+    anywhere: Connections,
     /// For the group that is too small, if there is one.
     small: Option<Client>,
     /// For the group that is loaded, if there is one.
@@ -74,6 +81,7 @@ pub async fn work(scene: Arc<Scene>, number: u32) -> turmoil::Result {
     let mut worker = Worker {
         scene,
         client,
+        anywhere: Connections::new(net::connect_options()),
         small,
         loaded,
         number,
@@ -98,6 +106,7 @@ const LOADED_KEYS: u32 = 24;
 /// One operation to be done.
 struct Task {
     client: Client,
+    group: &'static str,
     name: String,
     ask: Ask,
     /// Time to live in milliseconds.
@@ -150,6 +159,7 @@ impl Worker {
         };
         let task = Task {
             client: self.client.clone(),
+            group: PLAIN_GROUP,
             name: self.scene.setting.names.name(Kind::Plain, number),
             ask,
             ttl: self.ttl(number),
@@ -170,6 +180,7 @@ impl Worker {
         };
         let task = Task {
             client,
+            group: SMALL_GROUP,
             name: self.scene.setting.names.name(Kind::Evicted, number),
             ask,
             ttl: None,
@@ -183,10 +194,12 @@ impl Worker {
         let number = self.chance.random_range(0..LOADED_KEYS);
         let name = self.scene.setting.names.name(Kind::Loaded, number);
         let key = Key::new(name.clone()).unwrap();
-        let (start, origin) = (now(), &self.scene.origin);
+        let (start, scene) = (now(), self.scene.clone());
+        let origin = &scene.origin;
         if self.chance.random_bool(0.3) {
             let value = origin.change(&name);
-            let result = client.execute(operation(&key, Ask::Delete, None, 0)).await;
+            let removal = operation(&key, Ask::Delete, None, 0);
+            let result = self.execute(client, LOADED_GROUP, removal).await;
             if result.as_ref().is_ok_and(|answer| !answer.degraded) {
                 origin.removed_before(&name, value);
             }
@@ -194,7 +207,8 @@ impl Worker {
             return self.check_time("a removal", start, now());
         }
         let least = origin.least(&name);
-        let result = client.execute(operation(&key, Ask::Get, None, 0)).await;
+        let read = operation(&key, Ask::Get, None, 0);
+        let result = self.execute(client, LOADED_GROUP, read).await;
         let (number, end) = (self.number, now());
         self.check_time("a load", start, end);
         let Ok(answer) = result else { return };
@@ -215,6 +229,27 @@ impl Worker {
         }
     }
 
+    /// Has it carried out: by the owner, whom the client finds, or by whatever node, which
+    /// may have to pass it on.
+    async fn execute(
+        &mut self,
+        client: &Client,
+        group: &str,
+        operation: Operation,
+    ) -> Result<cached_client::operation::Answer, Error> {
+        if self.chance.random_bool(ROUTED) {
+            return client.execute(operation).await;
+        }
+        let addresses = self.scene.addresses();
+        let Some(address) = addresses.choose(&mut self.chance) else {
+            return client.execute(operation).await;
+        };
+        let group = GroupName::new(group).unwrap();
+        let (anywhere, patience) = (self.anywhere.clone(), self.scene.setting.patience);
+        let node = Direct::new(anywhere, address.clone(), group, patience);
+        node.execute(operation).await
+    }
+
     /// A time to live in milliseconds, for keys that are used with some.
     fn ttl(&mut self, number: u32) -> Option<u64> {
         let wanted = has_ttl(number) && self.chance.random_bool(0.7);
@@ -227,9 +262,10 @@ impl Worker {
     }
 
     /// Does it, and writes down what came of it.
-    async fn carry_out(&self, task: Task) -> Answer {
+    async fn carry_out(&mut self, task: Task) -> Answer {
         let Task {
             client,
+            group,
             name,
             ask,
             ttl,
@@ -239,7 +275,8 @@ impl Worker {
         let slot = client.locate(&key).slot.number();
         let operation = operation(&key, ask, ttl, self.scene.setting.long);
         let start = now();
-        let history = &self.scene.history;
+        let scene = self.scene.clone();
+        let history = &scene.history;
         let invoked = history.invoke(self.number, name.clone(), slot, ask, start);
         if operation_value(ask).is_some() {
             let vanishes = match ttl {
@@ -250,7 +287,7 @@ impl Worker {
                 history.may_vanish(invoked, from);
             }
         }
-        let result = client.execute(operation).await;
+        let result = self.execute(&client, group, operation).await;
         let end = now();
         let degraded = result.as_ref().is_ok_and(|answer| answer.degraded);
         let answer = match result {

@@ -62,7 +62,7 @@ pub(super) enum Elsewhere {
     /// It has to go by itself.
     Alone,
     /// This lane is over; another one takes it.
-    NewLane(Passed),
+    NewLane(Box<Passed>),
 }
 
 impl Lane {
@@ -84,7 +84,7 @@ impl Lane {
             Ok(false) => {}
             Ok(true) => self.sender.wake(),
             Err(NoWay::Full) => return Err(Elsewhere::Alone),
-            Err(NoWay::Closed(call)) => return Err(Elsewhere::NewLane(call.passed)),
+            Err(NoWay::Closed(call)) => return Err(Elsewhere::NewLane(Box::new(call.passed))),
         }
         Ok(OnItsWay {
             to: self.peer.clone(),

@@ -39,7 +39,7 @@ pub(super) enum NoWay {
     /// Too many are under way, or it is too long.
     Full,
     /// The lane takes no more calls.
-    Closed(Call),
+    Closed(Box<Call>),
 }
 
 /// Whether a lane takes calls.
@@ -67,7 +67,7 @@ impl Traffic {
     /// Takes a call in. True: nothing was waiting before it, so the sender may be asleep.
     pub(super) fn enter(&mut self, call: Call) -> Result<bool, NoWay> {
         if self.phase != Phase::Open {
-            return Err(NoWay::Closed(call));
+            return Err(NoWay::Closed(Box::new(call)));
         }
         if self.waiting.len() + self.sent.len() >= CALLS_MAX || call.bytes() > MESSAGE_BYTES {
             return Err(NoWay::Full);

@@ -11,7 +11,8 @@ use super::fixture::{EPOCH, member, peer, view_of_n1};
 use crate::blacklist::Admission;
 use crate::clock::{Moment, WallMs};
 use crate::cluster::view::{ClusterView, FenceReason, Serving};
-use crate::router::decide::{Decision, Question, decide};
+use crate::peers::Peer;
+use crate::router::decide::{Decision, Question, decide, straight};
 
 const MINE: u16 = 0;
 const OF_N2: u16 = 1;
@@ -40,7 +41,34 @@ fn question(view: &ClusterView, slot: u16) -> Question<'_> {
 
 /// Decides where no breaker may be asked.
 fn decided(question: &Question<'_>) -> Decision {
+    assert_eq!(goes_straight(question), None);
     decide(question, &mut |_| panic!("a breaker was asked"))
+}
+
+/// Decides where every breaker says yes; the short way is there if there is nothing else
+/// to do.
+fn admitted(question: &Question<'_>) -> Decision {
+    let decision = decide(question, &mut |_| Admission::Allowed);
+    let straight = match &decision {
+        Decision::Forward { peer, epoch } if question.hint.is_none() => {
+            Some((peer.clone(), *epoch))
+        }
+        _ => None,
+    };
+    assert_eq!(goes_straight(question), straight);
+    decision
+}
+
+/// To whom the short way leads, and the epoch by which it was chosen.
+fn goes_straight(question: &Question<'_>) -> Option<(Peer, Epoch)> {
+    let wall = question.wall;
+    let way = straight(question.view, question.slot, question.route, || wall)?;
+    let (owner, address, epoch) = way;
+    let peer = Peer {
+        id: owner.id.clone(),
+        address: address.to_owned(),
+    };
+    Some((peer, epoch)).filter(|_| question.hint.is_none())
 }
 
 fn refused(decision: Decision) -> Failure {
@@ -115,7 +143,7 @@ fn a_fence_does_not_keep_a_node_from_passing_on() {
         serving,
         ..question(&view, OF_N2)
     };
-    let decision = decide(&question, &mut |_| Admission::Allowed);
+    let decision = admitted(&question);
     assert_eq!(
         decision,
         Decision::Forward {
@@ -292,12 +320,12 @@ fn an_operators_entry_counts_for_its_incarnation_and_time() {
         wall: WallMs(1_060_000),
         ..question(&view, OF_N2)
     };
-    assert_eq!(decide(&expired, &mut |_| Admission::Allowed), forward);
+    assert_eq!(admitted(&expired), forward);
     view.blacklist
         .values_mut()
         .for_each(|entry| entry.inc = Incarnation(1));
     let other_life = question(&view, OF_N2);
-    assert_eq!(decide(&other_life, &mut |_| Admission::Allowed), forward);
+    assert_eq!(admitted(&other_life), forward);
 }
 
 #[test]
@@ -327,7 +355,7 @@ fn an_older_hint_is_ignored() {
         peer: peer("n2", 2),
         epoch: EPOCH,
     };
-    assert_eq!(decide(&question, &mut |_| Admission::Allowed), forward);
+    assert_eq!(admitted(&question), forward);
 }
 
 #[test]
@@ -379,7 +407,7 @@ fn a_gateway_owns_nothing_and_passes_everything_on() {
             serving,
             ..question(&view, slot)
         };
-        let decision = decide(&question, &mut |_| Admission::Allowed);
+        let decision = admitted(&question);
         assert_eq!(
             decision,
             Decision::Forward {

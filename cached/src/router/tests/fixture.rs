@@ -12,7 +12,7 @@ use cached_proto::records::{GroupRecord, MemberRecord, MemberState, Policy};
 use cached_proto::ring::slot_of;
 use cached_proto::types::{Epoch, GroupName, Incarnation, Key, MemberId, NodeName, Slot};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::blacklist::{BreakerConfig, Breakers};
 use crate::clock::Clock;
@@ -21,7 +21,10 @@ use crate::command::Command;
 use crate::counters::Counters;
 use crate::getter::{Getter, GetterConfig, GetterParts, Origin};
 use crate::hotkeys::HotKeys;
-use crate::peers::{Forwarded, Peer, PeerError, PeerFuture, Peers, ProbeAnswer, Suspect, Verdict};
+use crate::peers::{
+    Answered, Forwarded, OnItsWay, Passed, Peer, PeerError, PeerFuture, Peers, ProbeAnswer,
+    Suspect, Verdict,
+};
 use crate::router::{Router, RouterLimits, RouterParts};
 use crate::store::{Store, StoreConfig};
 use crate::tasks::Tasks;
@@ -188,7 +191,16 @@ pub(super) enum Deed {
 pub(super) struct Script {
     deeds: Mutex<VecDeque<Deed>>,
     pub(super) calls: Mutex<Vec<(Peer, Forwarded)>>,
+    /// What comes of operations that are passed on; when there is no more, none is taken.
+    pub(super) answers: Mutex<VecDeque<PassAnswer>>,
+    /// What was passed on.
+    pub(super) passed: Mutex<Vec<Passed>>,
+    /// Kept open: nobody answers there.
+    silent: Mutex<Vec<oneshot::Sender<Answered>>>,
 }
+
+/// What comes of an operation that is passed on: an answer, or nothing.
+pub(super) type PassAnswer = Option<Answered>;
 
 impl std::fmt::Debug for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -213,6 +225,23 @@ impl Script {
 }
 
 impl Peers for Script {
+    fn pass(&self, to: &MemberId, address: &str, passed: Passed) -> Option<OnItsWay> {
+        let answered = self.answers.lock().pop_front()?;
+        self.passed.lock().push(passed);
+        let (answer, receiver) = oneshot::channel();
+        match answered {
+            Some(answered) => answer.send(answered).expect("it is waited for"),
+            None => self.silent.lock().push(answer),
+        }
+        let peer = Peer {
+            id: to.clone(),
+            address: address.to_owned(),
+        };
+        Some(OnItsWay {
+            to: Arc::new(peer),
+            answer: receiver,
+        })
+    }
     fn execute<'a>(&'a self, peer: &'a Peer, work: Forwarded) -> PeerFuture<'a, Vec<Outcome>> {
         self.calls.lock().push((peer.clone(), work.clone()));
         let deed = self.deeds.lock().pop_front();

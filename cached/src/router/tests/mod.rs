@@ -10,3 +10,4 @@ mod journey;
 mod local;
 mod order;
 mod parking;
+mod post;

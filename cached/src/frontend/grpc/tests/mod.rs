@@ -5,6 +5,7 @@ mod admin;
 mod auth;
 mod cache;
 mod gate;
+mod lane;
 mod moving;
 mod peer;
 mod pipeline;

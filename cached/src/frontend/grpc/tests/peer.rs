@@ -15,12 +15,12 @@ use super::{World, failure, key};
 use crate::operator::fixture::meta;
 
 impl World {
-    async fn peer(&self) -> PeerClient<Channel> {
+    pub(super) async fn peer(&self) -> PeerClient<Channel> {
         PeerClient::new(self.channel().await)
     }
 }
 
-fn header() -> Option<pb::Header> {
+pub(super) fn header() -> Option<pb::Header> {
     Some(pb::Header {
         cluster: "test".to_owned(),
         cluster_uuid: meta().cluster_uuid.to_string(),

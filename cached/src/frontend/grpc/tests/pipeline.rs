@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use cached_proto::failure::{Failure, FailureCode};
+use cached_proto::failure::{Applied, Failure, FailureCode};
 use cached_proto::operation::{Answer, Operation, Outcome, Reply};
 use cached_proto::pb::cached::cache::v1 as pb;
 use cached_proto::pb::cached::cache::v1::operation::Kind as Asked;
 use cached_proto::pb::cached::cache::v1::result::Kind;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
 use super::super::pipeline::{IN_FLIGHT_MAX, Rights, run};
 use super::{VALUE_BYTES_MAX, World, get, key, set};
 use crate::frontend::auth::{Auth, Pass, Role};
-use crate::operator::fixture::FakePeers;
+use crate::operator::fixture::{FakePeers, InTheAir};
 
 fn reads(key: Bytes) -> pb::Operation {
     pb::Operation {
@@ -61,7 +63,23 @@ fn gated() -> World {
     World::with(peers, Auth::open())
 }
 
+/// A world whose lanes the test answers; other calls come to `stored`.
+fn with_lanes() -> World {
+    let peers = FakePeers {
+        lanes: Some(Mutex::default()),
+        ..FakePeers::default()
+    };
+    *peers.outcome.lock() = Some(stored());
+    World::with(peers, Auth::open())
+}
+
 impl World {
+    /// Takes the first operation that was passed on and not answered.
+    fn passed(&self) -> InTheAir {
+        let lanes = self.node.peers.lanes.as_ref().unwrap();
+        lanes.lock().remove(0)
+    }
+
     fn pipeline(
         &self,
         messages: impl stream::Stream<Item = Result<pb::PipelineRequest, Status>>
@@ -135,6 +153,101 @@ async fn what_waits_for_others_keeps_its_place() {
         .collect()
         .await;
     assert_eq!(told, ["ss", "G", "sg"]);
+}
+
+#[tokio::test]
+async fn answers_that_come_in_another_order_wait_for_their_turn() {
+    let world = with_lanes();
+    let messages = [
+        message(vec![writes(key(1, 0))]),
+        message(vec![writes(key(1, 1)), writes(key(2, 0))]),
+        message(vec![writes(key(0, 0))]),
+    ];
+    let mut responses = world.pipeline(stream::iter(messages));
+    assert!(futures_util::poll!(responses.next()).is_pending());
+    let passed = [(); 3].map(|()| world.passed());
+    let keys = passed.each_ref().map(|it| it.key().clone().into_bytes());
+    assert_eq!(keys, [key(1, 0), key(1, 1), key(2, 0)], "all at once");
+    let [first, second, third] = passed;
+    third.comes_to(stored());
+    second.comes_to(stored());
+    assert!(futures_util::poll!(responses.next()).is_pending());
+    first.comes_to(stored());
+    let told: Vec<_> = responses
+        .map(|response| kinds(&response.unwrap()))
+        .collect()
+        .await;
+    assert_eq!(told, ["s", "ss", "s"]);
+}
+
+#[tokio::test]
+async fn what_strays_goes_on_while_those_before_it_wait() {
+    let world = with_lanes();
+    let messages = [
+        message(vec![writes(key(1, 0))]),
+        message(vec![writes(key(1, 1))]),
+    ];
+    let mut responses = world.pipeline(stream::iter(messages));
+    assert!(futures_util::poll!(responses.next()).is_pending());
+    let (first, second) = (world.passed(), world.passed());
+    second.was_not_sent();
+    // Tried again by a call of its own, after a pause.
+    let again = async {
+        while world.node.peers.forwarded.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        first.comes_to(stored());
+    };
+    let (response, ()) = tokio::join!(responses.next(), again);
+    assert_eq!(kinds(&response.unwrap().unwrap()), "s");
+    assert_eq!(kinds(&responses.next().await.unwrap().unwrap()), "s");
+}
+
+#[tokio::test]
+async fn silence_ends_with_the_time_of_the_message() {
+    let world = with_lanes();
+    let until = world.node.clock.now() + Duration::from_millis(50);
+    let rights = Rights {
+        until: Some(until),
+        ..everything()
+    };
+    let messages = [
+        message(vec![writes(key(1, 0))]),
+        message(vec![writes(key(1, 1))]),
+    ];
+    let mut responses = run(Arc::clone(&world.parts), rights, stream::iter(messages));
+    assert!(futures_util::poll!(responses.next()).is_pending());
+    let (_silent, other) = (world.passed(), world.passed());
+    other.comes_to(stored());
+    let response = responses.next().await.unwrap().unwrap();
+    let Some(Kind::Failure(failure)) = response.results[0].kind.clone() else {
+        panic!("{response:?}")
+    };
+    let failure = Failure::from(failure);
+    assert_eq!(
+        (failure.code, failure.applied),
+        (FailureCode::Deadline, Applied::Unknown)
+    );
+    assert_eq!(kinds(&responses.next().await.unwrap().unwrap()), "s");
+}
+
+#[tokio::test]
+async fn one_keys_operations_are_passed_on_in_order() {
+    let world = with_lanes();
+    let messages = [
+        message(vec![writes(key(1, 0))]),
+        message(vec![writes(key(1, 0))]),
+    ];
+    let mut responses = world.pipeline(stream::iter(messages));
+    assert!(futures_util::poll!(responses.next()).is_pending());
+    let first = world.passed();
+    let lanes = world.node.peers.lanes.as_ref().unwrap();
+    assert!(lanes.lock().is_empty(), "the second waits for the first");
+    first.comes_to(stored());
+    assert_eq!(kinds(&responses.next().await.unwrap().unwrap()), "s");
+    assert!(futures_util::poll!(responses.next()).is_pending());
+    world.passed().comes_to(stored());
+    assert_eq!(responses.count().await, 1);
 }
 
 #[tokio::test]
@@ -260,7 +373,7 @@ async fn a_broken_stream_ends_after_the_results_that_are_due() {
 #[tokio::test]
 async fn a_message_waits_no_longer_than_its_stream_may() {
     let world = gated();
-    let until = world.node.clock.now() + std::time::Duration::from_millis(20);
+    let until = world.node.clock.now() + Duration::from_millis(20);
     let rights = Rights {
         until: Some(until),
         ..everything()
