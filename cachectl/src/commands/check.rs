@@ -6,6 +6,7 @@ use cached_client::admin::{NodeStats, Status};
 use serde_json::{Value, json};
 
 use super::Session;
+use super::status::members;
 use crate::args::look::{self, CheckFormat};
 use crate::error::{CliError, Code};
 use crate::output::table::{Table, text};
@@ -90,10 +91,7 @@ fn checks(status: &Status, stats: &[NodeStats]) -> Vec<Checked> {
     let registry = &status.registry;
     let silent: Vec<_> = stats.iter().filter(|node| node.error.is_some()).collect();
     let silent: Vec<&str> = silent.iter().map(|node| node.name.as_str()).collect();
-    let members = format!(
-        "{} up, {} joining, {} down",
-        status.members_up, status.members_joining, status.members_down
-    );
+    let members = members(status);
     let members = match (status.members_down, status.members_joining) {
         (0, 0) => checked("members", Level::Ok, members),
         (0, _) => checked("members", Level::Warning, members),
@@ -217,6 +215,7 @@ mod tests {
             layout: 1,
             members_up: 3,
             members_joining: 0,
+            members_draining: 0,
             members_down: 0,
             registry: RegistryHealth {
                 kind: "etcd".to_owned(),
@@ -249,6 +248,8 @@ mod tests {
     fn each_trouble_has_its_level() {
         assert_eq!(worst(|_| {}).0, Level::Ok);
         assert_eq!(worst(|status| status.members_joining = 1).0, Level::Warning);
+        let draining = worst(|status| status.members_draining = 1);
+        assert_eq!(draining.0, Level::Ok, "somebody asked for it");
         assert_eq!(worst(|status| status.members_down = 1).0, Level::Critical);
         assert_eq!(worst(|status| status.slots_unowned = 9).0, Level::Critical);
         assert_eq!(

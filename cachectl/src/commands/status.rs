@@ -103,11 +103,6 @@ fn report(endpoint: &str, status: &Status) -> Report {
     let or = |name: &str, other: &str| if name.is_empty() { other } else { name }.to_owned();
     let planner = or(&status.planner, "nobody");
     let node = or(&status.node, "a gateway");
-    let (up, joining, down) = (
-        status.members_up,
-        status.members_joining,
-        status.members_down,
-    );
     let (layout, unowned) = (status.layout, status.slots_unowned);
     let mut facts = vec![
         ("cluster", format!("{} — {health}", status.cluster)),
@@ -115,10 +110,7 @@ fn report(endpoint: &str, status: &Status) -> Report {
             "layout",
             format!("{layout} (mode {}, planner {planner})", status.mode),
         ),
-        (
-            "members",
-            format!("{up} up, {joining} joining, {down} down"),
-        ),
+        ("members", members(status)),
         ("slots", format!("{unowned} without a living owner")),
         ("registry", format!("{}{version} {reached}", registry.kind)),
         (
@@ -141,6 +133,18 @@ fn report(endpoint: &str, status: &Status) -> Report {
     }
 }
 
+/// How many members are in which state; those that drain are named where there are some.
+pub(super) fn members(status: &Status) -> String {
+    let draining = match status.members_draining {
+        0 => String::new(),
+        draining => format!(" {draining} draining,"),
+    };
+    format!(
+        "{} up, {} joining,{draining} {} down",
+        status.members_up, status.members_joining, status.members_down
+    )
+}
+
 fn status_json(endpoint: &str, status: &Status) -> Value {
     let registry = &status.registry;
     json!({
@@ -157,6 +161,7 @@ fn status_json(endpoint: &str, status: &Status) -> Value {
         "members": {
             "up": status.members_up,
             "joining": status.members_joining,
+            "draining": status.members_draining,
             "down": status.members_down,
         },
         "slots_unowned": status.slots_unowned,

@@ -204,6 +204,7 @@ pub(super) fn status(reachable: bool) -> Status {
         layout: 58,
         members_up: 3,
         members_joining: 0,
+        members_draining: 0,
         members_down: 1,
         registry: RegistryHealth {
             kind: "etcd".to_owned(),

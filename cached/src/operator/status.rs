@@ -48,6 +48,7 @@ pub(super) fn status(known: Known<'_>) -> StatusResponse {
         slots_to_move: view.to_move,
         members_up: count(view, Some(MemberState::Up)),
         members_joining: count(view, Some(MemberState::Joining)),
+        members_draining: count(view, Some(MemberState::Draining)),
         members_down: count(view, None),
         registry: Some(registry(known.registry)),
         slots_unowned: slots_unowned(view),

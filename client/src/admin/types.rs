@@ -64,6 +64,8 @@ pub struct Status {
     pub members_up: u32,
     /// Members that wait for slots.
     pub members_joining: u32,
+    /// Members that give their slots away, or have.
+    pub members_draining: u32,
     /// Owners that are no members.
     pub members_down: u32,
     /// How the answering node gets on with the registry.
@@ -305,6 +307,7 @@ impl TryFrom<pb::StatusResponse> for Status {
             layout: status.layout,
             members_up: status.members_up,
             members_joining: status.members_joining,
+            members_draining: status.members_draining,
             members_down: status.members_down,
             registry: registry.into(),
             slots_unowned: status.slots_unowned,

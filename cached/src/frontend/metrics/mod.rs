@@ -187,6 +187,7 @@ impl Snapshot {
         let members = [
             ("up", status.members_up),
             ("joining", status.members_joining),
+            ("draining", status.members_draining),
             ("down", status.members_down),
         ];
         let help = "Members of the cluster by state, as this node sees them";

@@ -310,17 +310,18 @@ fn answer(number: u64, outcome: Outcome) -> Answer {
 }
 
 fn refused(number: u64, failure: &Failure) -> Answer {
+    let bytes = ANSWER_BYTES + failure.to_wire_bytes().len();
     let kind = forward_answer::Kind::Refusal(failure.clone().into());
     let answer = pb::ForwardAnswer {
         number,
         kind: Some(kind),
     };
-    let bytes = ANSWER_BYTES;
     Answer { answer, bytes }
 }
 
 fn bytes_of(outcome: &Outcome) -> usize {
     let value_bytes = match outcome.as_ref().map(|answer| &answer.reply) {
+        Err(failure) => failure.to_wire_bytes().len(),
         Ok(Reply::Get(Some(entry))) => entry.value.len(),
         Ok(Reply::Update(updated)) => updated.entry.as_ref().map_or(0, |it| it.value.len()),
         _ => 0,

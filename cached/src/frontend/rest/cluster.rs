@@ -174,6 +174,7 @@ fn status_json(status: &StatusResponse) -> Value {
         "layout": status.layout,
         "members_up": status.members_up,
         "members_joining": status.members_joining,
+        "members_draining": status.members_draining,
         "members_down": status.members_down,
         "slots_unowned": status.slots_unowned,
         "planner": status.planner,

@@ -121,7 +121,7 @@ impl Lane {
                 Ok(opened) => Ok(opened.into_inner()),
                 Err(refusal) => Err(self.read(&refusal)),
             },
-            () = too_late => Err(PeerError::NotSent("this process ends".to_owned())),
+            () = too_late => Err(PeerError::Unknown("this process ends".to_owned())),
         }
     }
 
@@ -272,6 +272,11 @@ impl Lane {
         for call in unsent {
             let _ = call.answer.send(Err(untouched.clone()));
         }
+        // Whatever the connection says of the stream: these were handed to it.
+        let error = match error {
+            PeerError::NotSent(message) => PeerError::Unknown(message),
+            known => known,
+        };
         for waits in sent {
             let _ = waits.send(Err(error.clone()));
         }
