@@ -4,8 +4,8 @@
 //! What is not plain (an owner that is blacklisted or has to be found out) goes the usual
 //! way, and so does what did not come to a reply, knowing what this attempt brought.
 
-use std::collections::BTreeSet;
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -46,13 +46,6 @@ impl Flight {
 }
 
 impl Router {
-    /// Whether a command goes straight to its owner, unless that is blacklisted.
-    pub fn is_straight(&self, command: &Command) -> bool {
-        let view = self.parts.view.load();
-        let slot = slot_of(view.hash(), command.operation.key().as_bytes());
-        straight(&view, slot, command.route, || self.parts.clock.wall()).is_some()
-    }
-
     /// Puts a command on its way to its owner without waiting, if that is all there is to
     /// do; `None`: nothing was done.
     pub fn post(&self, command: &Command, now: Moment) -> Option<Flight> {
@@ -156,83 +149,40 @@ impl Router {
         outcomes
     }
 
-    /// Carries operations out, wherever their owners are.
+    /// Carries operations out, wherever their owners are. Several go to each owner in one
+    /// call, which bounds what all of them are answered together.
     pub(super) async fn carry(&self, trip: &Trip, work: Vec<(Operation, Route)>) -> Vec<Outcome> {
         self.parts.clock.pause_point().await;
-        let flights = self.post_all(trip, &work);
-        let landed = match flights.iter().all(Option::is_none) {
-            true => Vec::new(),
-            false => self.land(trip, flights).await,
+        let times = (trip.started, trip.deadline);
+        let flight = match &work[..] {
+            [(operation, route)] => self.post_one(&trip.group, operation, *route, times),
+            _ => None,
         };
-        let is_reply = |landed: &Option<Result<Answer, Stray>>| matches!(landed, Some(Ok(_)));
-        if !landed.is_empty() && landed.iter().all(is_reply) {
-            let reply = |landed: Option<Result<Answer, Stray>>| landed?.ok().map(Ok);
-            return landed.into_iter().filter_map(reply).collect();
+        let mut arrival = None;
+        if let Some(flight) = flight {
+            match self.land(flight).await {
+                Ok(answer) => return vec![Ok(answer)],
+                Err(Stray(stray)) => arrival = Some(*stray),
+            }
         }
-        let mut landed = landed.into_iter();
         let work = work.into_iter().map(|(operation, route)| Work {
             operation,
             route,
-            arrival: landed.next().flatten().map(|landed| match landed {
-                Ok(answer) => Arrival::Settled(Ok(answer)),
-                Err(Stray(arrival)) => *arrival,
-            }),
+            arrival: arrival.take(),
         });
         // Boxed, so that what goes the short way does not pay for the long one's size.
         Box::pin(self.travel(trip, work.collect())).await
     }
 
-    /// Flights for operations, if each goes straight to its owner and none has to wait for
-    /// another; there may be none for some that had no room.
-    fn post_all(&self, trip: &Trip, work: &[(Operation, Route)]) -> Vec<Option<Flight>> {
-        let view = self.parts.view.load();
-        let is_straight = |(operation, route): &(Operation, Route)| {
-            let slot = slot_of(view.hash(), operation.key().as_bytes());
-            straight(&view, slot, *route, || self.parts.clock.wall()).is_some()
+    /// Waits for a flight until its time is over.
+    async fn land(&self, mut flight: Flight) -> Result<Answer, Stray> {
+        let left = flight.deadline.since(flight.started);
+        let landing = poll_fn(|context| self.poll_landing(&mut flight, context));
+        let landed = tokio::select! {
+            biased;
+            landed = landing => Some(landed),
+            () = self.parts.clock.sleep(left) => None,
         };
-        if !work.iter().all(is_straight) || !is_independent(work) {
-            return Vec::new();
-        }
-        let times = (trip.started, trip.deadline);
-        let post = |(operation, route): &(Operation, Route)| {
-            self.post_one(&trip.group, operation, *route, times)
-        };
-        work.iter().map(post).collect()
+        landed.unwrap_or_else(|| Err(self.give_up(&flight)))
     }
-
-    /// Waits for flights, one after the other, until the deadline.
-    async fn land(
-        &self,
-        trip: &Trip,
-        flights: Vec<Option<Flight>>,
-    ) -> Vec<Option<Result<Answer, Stray>>> {
-        let left = trip.deadline.since(trip.started);
-        let mut deadline = pin!(self.parts.clock.sleep(left));
-        let (mut over, mut landed) = (false, Vec::with_capacity(flights.len()));
-        for flight in flights {
-            let Some(mut flight) = flight else {
-                landed.push(None);
-                continue;
-            };
-            let landing = std::future::poll_fn(|context| self.poll_landing(&mut flight, context));
-            let answer = tokio::select! {
-                biased;
-                answer = landing => Some(answer),
-                () = deadline.as_mut(), if !over => None,
-                () = std::future::ready(()), if over => None,
-            };
-            over |= answer.is_none();
-            landed.push(Some(answer.unwrap_or_else(|| Err(self.give_up(&flight)))));
-        }
-        landed
-    }
-}
-
-/// Whether no operation has to wait for another one or for a message of its own.
-fn is_independent(work: &[(Operation, Route)]) -> bool {
-    let [_, _, ..] = work else { return true };
-    let mut seen = BTreeSet::new();
-    let mut operations = work.iter().map(|(operation, _)| operation);
-    operations
-        .all(|operation| !operation.travels_alone() && operation.keys().all(|key| seen.insert(key)))
 }

@@ -73,47 +73,35 @@ impl Message {
 
     /// Carries out what needs nobody else, in order, and posts what goes straight to
     /// another node. What follows an operation that waits, on the same key, waits behind
-    /// it, and where that happens nothing is posted.
+    /// it.
     pub(super) fn begin(&mut self, parts: &FrontendParts) {
-        let (mut entangled, alone) = (false, self.places.len() == 1);
-        let mut waiting = BTreeSet::new();
+        let (mut waiting, several) = (BTreeSet::new(), self.places.len() > 1);
         for place in &mut self.places {
             let Place::Todo(command, _) = place else {
                 continue;
             };
             let behind = |key| waiting.contains(key);
-            if command.operation.keys().any(behind) {
-                entangled = true;
-            } else if let Some(outcome) = parts.router.try_local(command) {
+            if !command.operation.keys().any(behind)
+                && let Some(outcome) = parts.router.try_local(command)
+            {
                 *place = Place::Done(Kind::of(&command.operation), outcome);
                 continue;
             }
             self.waits.extend(command.operation.keys().cloned());
-            if !alone {
+            if several {
                 waiting.extend(command.operation.keys().cloned());
             }
         }
-        if !entangled {
-            self.post(parts);
-        }
+        self.post(parts);
     }
 
-    /// All or none: the rest would wait for what was posted.
+    /// Posts an operation that is alone in its message. Several go to each owner in one
+    /// call, which bounds what all of them are answered together.
     fn post(&mut self, parts: &FrontendParts) {
-        let (router, started) = (&parts.router, self.started);
-        let is_straight = |place: &Place| match place {
-            Place::Todo(command, _) => router.is_straight(command),
-            Place::Done(..) => true,
-        };
-        if self.places.len() > 1 && !self.places.iter().all(is_straight) {
-            return;
-        }
-        for place in &mut self.places {
-            if let Place::Todo(command, leg) = place
-                && let Some(flight) = router.post(command, started)
-            {
-                *leg = Leg::Posted(flight);
-            }
+        if let [Place::Todo(command, leg)] = &mut self.places[..]
+            && let Some(flight) = parts.router.post(command, self.started)
+        {
+            *leg = Leg::Posted(flight);
         }
     }
 

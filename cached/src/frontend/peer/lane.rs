@@ -194,6 +194,7 @@ where
             command: read(&self.parts, &groups, call, self.started),
         };
         self.due = message.calls.into_iter().map(read).collect();
+        self.fetched = 0;
     }
 
     /// Fetches together what the next calls will look at.

@@ -60,31 +60,21 @@ async fn a_reply_is_all_there_is_to_it() {
     assert_eq!(world.counters.forwarded.get(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_batch_keeps_its_order_whoever_owns_what() {
-    let world = world([reply(found("a")), reply(ok()), reply(found("b"))]);
-    let work = vec![get(key_of(1, 0)), write_of(2), get(key_of(2, 1))];
-    assert_eq!(batch(&world, work).await, [found("a"), ok(), found("b")]);
-    assert_eq!(world.script.asked(), [""; 0]);
-}
-
 fn write_of(owner: u16) -> Operation {
     set(key_of(owner, 0), Condition::Always)
 }
 
+/// One call bounds the bytes that several reads are answered with.
 #[tokio::test(start_paused = true)]
-async fn what_has_to_wait_for_another_goes_the_usual_way() {
+async fn several_operations_go_to_an_owner_in_one_call() {
     let world = world([reply(ok()), reply(ok())]);
-    world
-        .script
-        .then(Deed::Each(ok()))
-        .then(Deed::Each(found("v")));
-    let work = vec![write(), get(key_of(1, 0))];
-    assert_eq!(batch(&world, work).await, [ok(), found("v")]);
+    world.script.then(Deed::Each(ok()));
+    let work = vec![write(), set(key_of(1, 1), Condition::Always)];
+    assert_eq!(batch(&world, work).await, [ok(), ok()]);
     assert!(world.script.passed.lock().is_empty());
-    let own = world
-        .router
-        .post(&world.command(write_of(0)), world.clock.now());
+    assert_eq!(world.script.asked(), ["n2"]);
+    let now = world.clock.now();
+    let own = world.router.post(&world.command(write_of(0)), now);
     assert!(own.is_none(), "it goes nowhere");
 }
 
@@ -156,15 +146,6 @@ async fn silence_costs_the_deadline_and_no_more() {
         let took = world.clock.now().since(started);
         assert!((3000..3010).contains(&took.as_millis()), "{took:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn silence_for_one_leaves_the_others_their_answers() {
-    let world = world([None, reply(found("v"))]);
-    let outcomes = batch(&world, vec![write(), get(key_of(2, 0))]).await;
-    let failure = outcomes[0].clone().unwrap_err();
-    assert_eq!(failure.applied, Applied::Unknown);
-    assert_eq!(outcomes[1], found("v"));
 }
 
 #[tokio::test(start_paused = true)]
