@@ -8,7 +8,6 @@ use cached_proto::types::{Epoch, Slot, Version};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::prefetch::prefetch;
-use super::table::Table;
 use super::{ContainerId, GroupId, MoveLog, SlotInfo, SlotSum};
 use crate::clock::WallMs;
 
@@ -43,7 +42,7 @@ pub(crate) struct Staging {
 /// The entries of one slot in one of its lives.
 ///
 /// In the order in which operations look at it: what a read needs stands in the first line
-/// of the processor's cache, and what a write needs beside it in the third.
+/// of the processor's cache, and what a write needs beside it in the second.
 #[repr(C, align(64))]
 pub(crate) struct Container {
     pub(crate) state: State,
@@ -51,8 +50,15 @@ pub(crate) struct Container {
     pub(crate) log: Option<Arc<MoveLog>>,
     /// No operation takes place earlier: what had expired at the owner before stays so.
     pub(crate) floor: WallMs,
-    /// Its entries, by the hash of group and key.
-    pub(crate) table: Table,
+    pub(crate) id: ContainerId,
+    pub(crate) slot: Slot,
+    /// How often it was sealed.
+    pub(crate) seals: u32,
+    /// Epoch of the row under which it serves.
+    pub(crate) epoch: Epoch,
+    /// From this position on there may be entries that stand in no order or due queue;
+    /// in a closed container, entries that are not freed yet.
+    pub(crate) unsettled: u64,
     /// Number of the last change.
     pub(crate) seq: u64,
     /// Upper half of its entries' versions: epoch under which it was empty last.
@@ -63,18 +69,9 @@ pub(crate) struct Container {
     pub(crate) bytes: u64,
     /// Sum of its entries' fingerprints.
     pub(crate) digest: u64,
-    pub(crate) id: ContainerId,
-    pub(crate) slot: Slot,
-    /// How often it was sealed.
-    pub(crate) seals: u32,
-    /// Epoch of the row under which it serves.
-    pub(crate) epoch: Epoch,
     /// Hashes of entries that eviction, flush or sweep met while it was sealed, and took
     /// out of their order or due queue so as not to meet them again.
     pub(crate) aside: Vec<u64>,
-    /// From this position on there may be entries that stand in no order or due queue;
-    /// in a closed container, entries that are not freed yet.
-    pub(crate) unsettled: u64,
 }
 
 impl Container {
@@ -95,7 +92,6 @@ impl Container {
             digest: 0,
             aside: Vec::new(),
             unsettled: 0,
-            table: Table::default(),
         }
     }
 
@@ -132,10 +128,10 @@ impl Container {
         }
     }
 
-    /// What it holds.
-    pub(crate) fn sum(&self, wall: WallMs) -> SlotSum {
+    /// What it holds: so many entries.
+    pub(crate) fn sum(&self, entries: usize, wall: WallMs) -> SlotSum {
         SlotSum {
-            keys: self.table.len() as u64,
+            keys: entries as u64,
             digest: self.digest,
             wall,
         }
@@ -180,17 +176,13 @@ mod tests {
     fn what_is_looked_at_together_stands_together() {
         let line = |at: usize| at / 64;
         assert_eq!(align_of::<Container>(), 64);
-        assert_eq!(line(offset_of!(Container, table)), 0);
-        assert_eq!(
-            line(offset_of!(Container, table) + Table::READ_BYTES - 1),
-            0
-        );
+        assert_eq!(line(offset_of!(Container, floor)), 0);
         let (from, to) = (
             offset_of!(Container, seq),
             offset_of!(Container, digest) + 7,
         );
         assert_eq!(line(from), line(to));
-        assert_eq!(size_of::<Container>(), 256);
+        assert_eq!(size_of::<Container>(), 128);
     }
 
     #[test]

@@ -42,7 +42,7 @@ mod relief;
 mod shard;
 mod shed;
 mod stats;
-mod table;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod types;

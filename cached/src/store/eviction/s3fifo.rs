@@ -42,8 +42,7 @@ pub(crate) struct S3Fifo {
 }
 
 impl S3Fifo {
-    /// The entry that goes first but `keep`. The stamp is that of the oldest it has: what
-    /// fails probation is young, and would make every other order look older.
+    /// The entry that goes first but `keep`, with [`S3Fifo::age`].
     pub(crate) fn oldest(
         &mut self,
         entries: &mut impl Ordered,
@@ -59,8 +58,7 @@ impl S3Fifo {
                 _ => uses > 0 || Some(entry) == keep,
             };
             if !stays || is_over && Some(entry) != keep {
-                let oldest = self.main.oldest().map(|entry| entries.stamp(entry));
-                return Some((oldest.map_or(stamp, |oldest| oldest.min(stamp)), entry));
+                return Some((self.age(entries).unwrap_or(stamp), entry));
             }
             if is_over {
                 return None;
@@ -74,6 +72,27 @@ impl S3Fifo {
             self.link(entries, entry, MAIN);
             passed += 1;
         }
+    }
+
+    /// A stamp to compare it by with other orders: the mean of both queues' oldest, by their
+    /// bytes. What fails probation alone is young, and would make every other order look
+    /// older; and some entry of the main queue may have been there for ever, as long as
+    /// only the small one has to give.
+    fn age(&self, entries: &impl Ordered) -> Option<u64> {
+        let stamp = |list: &List| list.oldest().map(|entry| entries.stamp(entry));
+        let (small, main) = (stamp(&self.small), stamp(&self.main));
+        let (Some(small), Some(main)) = (small, main) else {
+            return small.or(main);
+        };
+        let (older, newer) = (small.min(main), small.max(main));
+        let part = if newer == small {
+            self.small_bytes
+        } else {
+            self.main_bytes
+        };
+        let all = u128::from(self.small_bytes) + u128::from(self.main_bytes);
+        let above = u128::from(newer - older) * u128::from(part) / all.max(1);
+        Some(older + above as u64)
     }
 
     /// The end of the queue that has to give; the small one does if it has its part of

@@ -3,9 +3,9 @@
 
 use super::Shard;
 use crate::store::ahead::Spot;
-use crate::store::container::Container;
 use crate::store::eviction::Linked;
 use crate::store::prefetch::{prefetch, prefetch_all};
+use crate::store::tables::Home;
 
 /// Bytes of an entry that are fetched at first: what stands before the key, and the
 /// beginning of the key.
@@ -19,20 +19,20 @@ impl Shard {
     pub(crate) fn fetch_container(&self, spot: Spot, writes: bool) {
         if let Some(number) = self.serving[self.local(spot.slot)] {
             self.containers[number as usize].prefetch(writes);
+            self.tables.prefetch_row(number);
         }
     }
 
     /// The bucket in which the key would be.
     pub(crate) fn fetch_bucket(&self, spot: Spot) {
-        if let Some(container) = self.container_at(spot) {
-            container.table.prefetch(spot.hash);
+        if let Some(home) = self.home(spot) {
+            self.tables.prefetch(home);
         }
     }
 
     /// The head of the entry that may be the key's.
     pub(crate) fn fetch_entry(&self, spot: Spot) {
-        let container = self.container_at(spot);
-        if let Some(index) = container.and_then(|container| container.table.likely(spot.hash)) {
+        if let Some(index) = self.likely(spot) {
             let cell = self.entries.arena().cell(index);
             prefetch(cell);
             prefetch(&cell[HEAD_BYTES.min(cell.len()) - 1]);
@@ -42,8 +42,7 @@ impl Shard {
     /// The rest of that entry, and its neighbours in the order of eviction, if a use
     /// changes them.
     pub(crate) fn fetch_rest(&self, spot: Spot) {
-        let container = self.container_at(spot);
-        let Some(index) = container.and_then(|container| container.table.likely(spot.hash)) else {
+        let Some(index) = self.likely(spot) else {
             return;
         };
         let cell = self.entries.arena().cell(index);
@@ -62,7 +61,13 @@ impl Shard {
         }
     }
 
-    fn container_at(&self, spot: Spot) -> Option<&Container> {
-        self.container(spot.slot)
+    fn home(&self, spot: Spot) -> Option<Home> {
+        let container = self.serving[self.local(spot.slot)]?;
+        let hash = spot.hash;
+        Some(Home { container, hash })
+    }
+
+    fn likely(&self, spot: Spot) -> Option<u32> {
+        self.tables.likely(self.home(spot)?)
     }
 }

@@ -31,7 +31,7 @@ use super::entry::{Body, Deadline, Draft, OVERHEAD_BYTES};
 use super::eviction::{Order, Stamps};
 use super::expiry::DueQueue;
 use super::fills::{FillKey, FillTable};
-use super::table::Table;
+use super::tables::{Home, Tables};
 use super::{ContainerId, GroupCounters, GroupId, GroupSettings, MemoryParts};
 use crate::clock::WallMs;
 
@@ -70,8 +70,8 @@ pub(crate) struct Shard {
     stamps: Stamps,
     /// Counts evictions, to leave some to other shards.
     evictions: u32,
-    /// Bytes of all containers' tables.
-    table_bytes: u64,
+    /// Which entries each container holds, by the hash of group and key.
+    tables: Tables,
     /// What all entries are counted with.
     charged: u64,
 }
@@ -96,6 +96,15 @@ struct Place<'a> {
     hash: u64,
     /// The time for everything that is done there.
     now: WallMs,
+}
+
+impl Place<'_> {
+    fn home(&self) -> Home {
+        Home {
+            container: self.container,
+            hash: self.hash,
+        }
+    }
 }
 
 /// Why an entry goes.
@@ -133,7 +142,7 @@ impl Shard {
             fills: FillTable::default(),
             stamps: Stamps::default(),
             evictions: 0,
-            table_bytes: 0,
+            tables: Tables::default(),
             charged: 0,
         }
     }
@@ -176,7 +185,7 @@ impl Shard {
         parts.entries += arena.used_bytes();
         parts.free += arena.free_bytes();
         parts.free_allowed += arena.free_bytes_allowed();
-        parts.tables += self.table_bytes;
+        parts.tables += self.tables.bytes() as u64;
         parts.due += self.due.bytes();
         parts.large += self.entries.large_bytes();
         parts.fills += self.fills.bytes();
@@ -188,8 +197,8 @@ impl Shard {
     /// container.
     pub(crate) fn payload_bytes(&self) -> (u64, u64) {
         let mut sums = (0, 0);
-        for container in self.containers.iter() {
-            let entries = container.table.len() as u64;
+        for (number, container) in self.containers.iter().enumerate() {
+            let entries = self.tables.len(number as u32) as u64;
             let bytes = container.bytes.saturating_sub(entries * OVERHEAD_BYTES);
             match container.state {
                 State::Staging(_) => sums.1 += bytes,
@@ -201,8 +210,7 @@ impl Shard {
 
     /// The entry of a key, whether or not its time is over.
     fn peek(&self, place: &Place<'_>) -> Option<u32> {
-        let table = &self.containers[place.container as usize].table;
-        table.find(place.hash, |index| {
+        self.tables.find(place.home(), |index| {
             let entry = self.entries.get(index);
             entry.key() == place.key && entry.group() == place.group
         })
@@ -275,11 +283,8 @@ impl Shard {
             return self.moved(index, to, place.hash);
         }
         let index = self.entries.insert(draft, value);
-        let (table, hash_of) = self.table(place.container);
-        let before = table.bytes() as u64;
-        table.insert(place.hash, index, hash_of);
-        let after = table.bytes() as u64;
-        self.table_bytes = self.table_bytes + after - before;
+        let (tables, home_of) = self.tables();
+        tables.insert(index, place.home(), home_of);
         index
     }
 
@@ -296,11 +301,9 @@ impl Shard {
         let entry = self.entries.get(index);
         let (group, number, is_key) = (entry.group(), entry.container(), entry.is_key());
         let hash = hash(self.config.hash_seed, group, entry.key());
-        let (table, hash_of) = self.table(u32::from(number));
-        let before = table.bytes() as u64;
-        table.remove(hash, index, hash_of);
-        let after = table.bytes() as u64;
-        self.table_bytes = self.table_bytes + after - before;
+        let (tables, home_of) = self.tables();
+        let container = u32::from(number);
+        tables.remove(index, Home { container, hash }, home_of);
         let container = &mut self.containers[usize::from(number)];
         // Who meets an entry of a closed container only helps to empty it.
         let why = if container.is_closed() {
@@ -333,11 +336,14 @@ impl Shard {
         bytes
     }
 
-    /// A container's table, and how it finds the hash of an entry.
-    fn table(&mut self, container: u32) -> (&mut Table, impl Fn(u32) -> u64) {
+    /// The tables, and how they find where an entry belongs.
+    fn tables(&mut self) -> (&mut Tables, impl Fn(u32) -> Home) {
         let (entries, seed) = (&self.entries, self.config.hash_seed);
-        let table = &mut self.containers[container as usize].table;
-        (table, move |index| hash_of(entries, seed, index))
+        let home_of = move |index| Home {
+            container: u32::from(entries.get(index).container()),
+            hash: hash_of(entries, seed, index),
+        };
+        (&mut self.tables, home_of)
     }
 
     /// Notes a use.

@@ -12,6 +12,7 @@ use crate::faults::{Fault, planted};
 use crate::store::container::{Container, State};
 use crate::store::entries::Entries;
 use crate::store::eviction::Ordered;
+use crate::store::tables::Home;
 use crate::store::{Change, ContainerId, KeyCursor, MoveLog, SlotInfo, SlotSum};
 
 impl Shard {
@@ -73,6 +74,7 @@ impl Shard {
         now: WallMs,
     ) -> Option<(u64, SlotSum)> {
         let number = self.number(slot, id)?;
+        let entries = self.tables.len(number);
         let container = &mut self.containers[number as usize];
         if container.is_sealed() {
             return None;
@@ -80,7 +82,7 @@ impl Shard {
         container.state = State::Sealed;
         container.seals += 1;
         let seq = container.seq;
-        let sum = container.sum(now.max(container.floor));
+        let sum = container.sum(entries, now.max(container.floor));
         if let Some(log) = &container.log {
             log.append(Change::Seal { slot, seq, sum });
         }
@@ -96,10 +98,10 @@ impl Shard {
         container.log = None;
         container.state = State::Serving;
         let aside = std::mem::take(&mut container.aside);
-        let table = &self.containers[number as usize].table;
         let mut loose = Vec::new();
         for hash in aside {
-            table.find(hash, |index| {
+            let container = number;
+            self.tables.find(Home { container, hash }, |index| {
                 loose.push(index);
                 false
             });

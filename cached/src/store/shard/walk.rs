@@ -19,11 +19,10 @@ impl Shard {
         from: u64,
         mut visit: impl FnMut(u32) -> Walk,
     ) -> Option<u64> {
-        let table = &self.containers[container as usize].table;
         let mut begin = from;
         let mut ordered: Vec<(u64, u32)> = Vec::new();
         loop {
-            let (entries, next) = table.bucket(begin);
+            let (entries, next) = self.tables.page(container, begin);
             let position = |index| {
                 let hash = hash_of(&self.entries, self.config.hash_seed, index);
                 (hash.reverse_bits(), index)
