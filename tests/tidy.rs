@@ -111,7 +111,7 @@ const WALLS: &[(&[&str], &[&str], &str)] = &[
             "cached/src/store/shard",
             "cached/src/store/expiry.rs",
             "cached/src/store/moves.rs",
-            "cached/src/store/table.rs",
+            "cached/src/store/tables",
             "cached/src/transfer/flow.rs",
             "cached/src/transfer/meter.rs",
             "cached/src/transfer/stagings.rs",

@@ -47,18 +47,28 @@ impl Store {
     /// it. At most [`FETCHED_MAX`]; others are left out.
     pub fn fetch(&self, spots: impl Iterator<Item = Spot> + Clone, writes: bool) {
         let spots = spots.take(FETCHED_MAX);
-        self.each(spots.clone(), |shard, spot| {
-            shard.fetch_container(spot, writes)
-        });
-        self.each(spots.clone(), Shard::fetch_bucket);
-        self.each(spots.clone(), Shard::fetch_entry);
-        self.each(spots, Shard::fetch_rest);
+        for spot in spots.clone() {
+            self.look(spot, |shard| shard.fetch_container(spot, writes));
+        }
+        // What each step found for the next one: bucket, and then entry.
+        let mut found = [None; FETCHED_MAX];
+        for (spot, found) in spots.clone().zip(&mut found) {
+            *found = self.look(spot, |shard| shard.fetch_bucket(spot));
+        }
+        for (spot, found) in spots.clone().zip(&mut found) {
+            let bucket = found.take();
+            *found =
+                bucket.and_then(|bucket| self.look(spot, |shard| shard.fetch_entry(spot, bucket)));
+        }
+        for (spot, found) in spots.zip(found) {
+            if let Some(entry) = found {
+                self.look(spot, |shard| shard.fetch_rest(spot, entry));
+            }
+        }
     }
 
     #[inline]
-    fn each(&self, spots: impl Iterator<Item = Spot>, step: impl Fn(&Shard, Spot)) {
-        for spot in spots {
-            self.shard(spot.slot).look(|shard| step(shard, spot));
-        }
+    fn look<R>(&self, spot: Spot, step: impl FnOnce(&Shard) -> R) -> R {
+        self.shard(spot.slot).look(step)
     }
 }

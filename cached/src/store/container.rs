@@ -8,6 +8,7 @@ use cached_proto::types::{Epoch, Slot, Version};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::prefetch::prefetch;
+use super::tables::Row;
 use super::{ContainerId, GroupId, MoveLog, SlotInfo, SlotSum};
 use crate::clock::WallMs;
 
@@ -50,15 +51,8 @@ pub(crate) struct Container {
     pub(crate) log: Option<Arc<MoveLog>>,
     /// No operation takes place earlier: what had expired at the owner before stays so.
     pub(crate) floor: WallMs,
-    pub(crate) id: ContainerId,
-    pub(crate) slot: Slot,
-    /// How often it was sealed.
-    pub(crate) seals: u32,
-    /// Epoch of the row under which it serves.
-    pub(crate) epoch: Epoch,
-    /// From this position on there may be entries that stand in no order or due queue;
-    /// in a closed container, entries that are not freed yet.
-    pub(crate) unsettled: u64,
+    /// Where its entries are found, by the hash of group and key.
+    pub(crate) row: Row,
     /// Number of the last change.
     pub(crate) seq: u64,
     /// Upper half of its entries' versions: epoch under which it was empty last.
@@ -69,6 +63,15 @@ pub(crate) struct Container {
     pub(crate) bytes: u64,
     /// Sum of its entries' fingerprints.
     pub(crate) digest: u64,
+    pub(crate) id: ContainerId,
+    pub(crate) slot: Slot,
+    /// How often it was sealed.
+    pub(crate) seals: u32,
+    /// Epoch of the row under which it serves.
+    pub(crate) epoch: Epoch,
+    /// From this position on there may be entries that stand in no order or due queue;
+    /// in a closed container, entries that are not freed yet.
+    pub(crate) unsettled: u64,
     /// Hashes of entries that eviction, flush or sweep met while it was sealed, and took
     /// out of their order or due queue so as not to meet them again.
     pub(crate) aside: Vec<u64>,
@@ -92,6 +95,7 @@ impl Container {
             digest: 0,
             aside: Vec::new(),
             unsettled: 0,
+            row: Row::default(),
         }
     }
 
@@ -128,10 +132,10 @@ impl Container {
         }
     }
 
-    /// What it holds: so many entries.
-    pub(crate) fn sum(&self, entries: usize, wall: WallMs) -> SlotSum {
+    /// What it holds.
+    pub(crate) fn sum(&self, wall: WallMs) -> SlotSum {
         SlotSum {
-            keys: entries as u64,
+            keys: self.row.entries() as u64,
             digest: self.digest,
             wall,
         }
@@ -176,13 +180,14 @@ mod tests {
     fn what_is_looked_at_together_stands_together() {
         let line = |at: usize| at / 64;
         assert_eq!(align_of::<Container>(), 64);
-        assert_eq!(line(offset_of!(Container, floor)), 0);
+        let near = offset_of!(Container, row) + Row::NEAR_BYTES;
+        assert_eq!(line(near - 1), 0);
         let (from, to) = (
             offset_of!(Container, seq),
             offset_of!(Container, digest) + 7,
         );
         assert_eq!(line(from), line(to));
-        assert_eq!(size_of::<Container>(), 128);
+        assert_eq!(size_of::<Container>(), 192);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use cached_proto::types::{Epoch, Slot};
 
 use super::ContainerId;
 use super::container::{Container, State};
+use super::tables::{Row, Rows};
 
 /// The containers. A number is used again when its container is gone.
 #[derive(Default)]
@@ -53,6 +54,18 @@ impl Containers {
 fn nothing() -> Container {
     let slot = Slot::of_hash(0);
     Container::new(ContainerId(0), slot, Epoch(0), State::Closed)
+}
+
+impl Rows for Containers {
+    #[inline]
+    fn row(&self, container: u32) -> &Row {
+        &self[container as usize].row
+    }
+
+    #[inline]
+    fn row_mut(&mut self, container: u32) -> &mut Row {
+        &mut self[container as usize].row
+    }
 }
 
 impl Index<usize> for Containers {

@@ -291,6 +291,22 @@ pub(crate) fn list(cell: &[u8]) -> u8 {
     cell[FLAGS_AT] & LIST
 }
 
+/// About how many of these bytes are an entry's, which may be gone: whatever they are,
+/// this is some number. Exact for a short key and a value below 16 KiB.
+#[inline]
+pub(crate) fn likely_bytes(cell: &[u8]) -> usize {
+    let Some([key, low, high]) = cell.get(LENGTHS_AT..).and_then(<[u8]>::first_chunk) else {
+        return 0;
+    };
+    let flags = cell[FLAGS_AT];
+    let value = match (flags & LARGE, *low) {
+        (LARGE, _) => 0,
+        (_, ..0x80) => usize::from(*low) + 1,
+        _ => (usize::from(*low & 0x7f) | usize::from(*high) << 7) + 2,
+    };
+    LENGTHS_AT + 1 + options_bytes(flags) + usize::from(*key) + value
+}
+
 /// Notes when an entry was last used.
 #[inline]
 pub(crate) fn set_stamp(cell: &mut [u8], stamp: u64) {
@@ -410,6 +426,10 @@ mod tests {
             draft.write(&mut cell);
             let entry = Entry::read(&cell);
             prop_assert_eq!(entry.granules(), granules);
+            if key_bytes < 128 && value_bytes < 16 << 10 {
+                let end = likely_bytes(&[&cell[..], &[0; 4]].concat());
+                prop_assert!(cell.len().abs_diff(end) <= cell.len() / 32 + GRANULE);
+            }
             prop_assert_eq!(entry.key(), &key);
             prop_assert_eq!(format!("{:?}", entry.body()), format!("{body:?}"));
             prop_assert_eq!((entry.container(), entry.group()), (container, group));
@@ -423,6 +443,15 @@ mod tests {
             let entry = Entry::read(&cell);
             prop_assert_eq!((entry.stamp(), list(&cell)), (stamp / 2, 2));
             prop_assert_eq!((entry.deadline(), entry.seq()), (Deadline::NEVER, seq));
+        }
+    }
+
+    #[test]
+    fn what_is_no_entry_has_some_length() {
+        for fill in 0..=u8::MAX {
+            for bytes in 0..64 {
+                assert!(likely_bytes(&vec![fill; bytes]) < 40_000);
+            }
         }
     }
 

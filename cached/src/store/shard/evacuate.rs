@@ -3,7 +3,6 @@
 
 use super::{Shard, hash_of};
 use crate::store::entries::Due;
-use crate::store::tables::Home;
 
 /// Work that one freed entry pays for, where too many cells are free: to move eight. So
 /// memory comes back as fast as it is freed, wherever an eighth of a segment is free.
@@ -57,8 +56,9 @@ impl Shard {
             return to;
         }
         let entry = self.entries.get(to);
-        let (group, container) = (entry.group().index(), u32::from(entry.container()));
-        self.tables.replace(Home { container, hash }, from, to);
+        let (group, container) = (entry.group().index(), usize::from(entry.container()));
+        let row = &self.containers[container].row;
+        self.tables.replace(row, hash, from, to);
         self.groups[group].order.moved(&mut self.entries, from, to);
         if let Some(ms) = self.entries.queued_ms(to) {
             self.due.moved(&mut Due(&mut self.entries), ms, from, to);

@@ -1,11 +1,12 @@
 //! The steps on the way to an entry, each of which only fetches what the next one reads:
-//! see `store::ahead`.
+//! see `store::ahead`. What one step found may be gone, or be somebody else's, when the
+//! next one looks at it.
 
 use super::Shard;
 use crate::store::ahead::Spot;
-use crate::store::eviction::Linked;
+use crate::store::arena::u32_at;
+use crate::store::entry::likely_bytes;
 use crate::store::prefetch::{prefetch, prefetch_all};
-use crate::store::tables::Home;
 
 /// Bytes of an entry that are fetched at first: what stands before the key, and the
 /// beginning of the key.
@@ -19,55 +20,47 @@ impl Shard {
     pub(crate) fn fetch_container(&self, spot: Spot, writes: bool) {
         if let Some(number) = self.serving[self.local(spot.slot)] {
             self.containers[number as usize].prefetch(writes);
-            self.tables.prefetch_row(number);
         }
     }
 
-    /// The bucket in which the key would be.
-    pub(crate) fn fetch_bucket(&self, spot: Spot) {
-        if let Some(home) = self.home(spot) {
-            self.tables.prefetch(home);
-        }
+    /// The bucket in which the key would be; answers its number.
+    #[inline]
+    pub(crate) fn fetch_bucket(&self, spot: Spot) -> Option<u32> {
+        let container = self.container(spot.slot)?;
+        self.tables.prefetch(&container.row, spot.hash)
     }
 
-    /// The head of the entry that may be the key's.
-    pub(crate) fn fetch_entry(&self, spot: Spot) {
-        if let Some(index) = self.likely(spot) {
-            let cell = self.entries.arena().cell(index);
-            prefetch(cell);
-            prefetch(&cell[HEAD_BYTES.min(cell.len()) - 1]);
+    /// The head of the entry in this bucket that may be the key's; answers its handle.
+    #[inline]
+    pub(crate) fn fetch_entry(&self, spot: Spot, bucket: u32) -> Option<u32> {
+        let index = self.tables.likely(bucket, spot.hash)?;
+        let cell = self.entries.arena().find(index)?;
+        prefetch(cell);
+        if let Some(end) = cell.get(HEAD_BYTES - 1) {
+            prefetch(end);
         }
+        Some(index)
     }
 
-    /// The rest of that entry, and its neighbours in the order of eviction, if a use
-    /// changes them.
-    pub(crate) fn fetch_rest(&self, spot: Spot) {
-        let Some(index) = self.likely(spot) else {
+    /// The rest of the entry that had this handle, and its neighbours in the order of
+    /// eviction, if a use changes them.
+    #[inline]
+    pub(crate) fn fetch_rest(&self, spot: Spot, index: u32) {
+        let arena = self.entries.arena();
+        let Some(cell) = arena.find(index).filter(|cell| cell.len() >= HEAD_BYTES) else {
             return;
         };
-        let cell = self.entries.arena().cell(index);
-        let end = self.entries.cell_bytes(index);
-        let end = end.min(HEAD_BYTES + VALUE_BYTES_MAX).min(cell.len());
+        let end = likely_bytes(cell).min(HEAD_BYTES + VALUE_BYTES_MAX);
+        let end = end.min(cell.len());
         if let Some(rest) = cell.get(HEAD_BYTES..end) {
             prefetch_all(rest);
         }
         if self.groups[spot.group.index()].order.is_relinked() {
-            let links = self.entries.links(index);
-            for neighbour in [links.newer, links.older] {
-                if let Some(cell) = self.entries.arena().find(neighbour) {
+            for neighbour in [u32_at(cell, 0), u32_at(cell, 4)] {
+                if let Some(cell) = arena.find(neighbour) {
                     prefetch(cell);
                 }
             }
         }
-    }
-
-    fn home(&self, spot: Spot) -> Option<Home> {
-        let container = self.serving[self.local(spot.slot)]?;
-        let hash = spot.hash;
-        Some(Home { container, hash })
-    }
-
-    fn likely(&self, spot: Spot) -> Option<u32> {
-        self.tables.likely(self.home(spot)?)
     }
 }

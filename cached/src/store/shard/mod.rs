@@ -70,7 +70,7 @@ pub(crate) struct Shard {
     stamps: Stamps,
     /// Counts evictions, to leave some to other shards.
     evictions: u32,
-    /// Which entries each container holds, by the hash of group and key.
+    /// Which entries each container holds.
     tables: Tables,
     /// What all entries are counted with.
     charged: u64,
@@ -197,8 +197,8 @@ impl Shard {
     /// container.
     pub(crate) fn payload_bytes(&self) -> (u64, u64) {
         let mut sums = (0, 0);
-        for (number, container) in self.containers.iter().enumerate() {
-            let entries = self.tables.len(number as u32) as u64;
+        for container in self.containers.iter() {
+            let entries = container.row.entries() as u64;
             let bytes = container.bytes.saturating_sub(entries * OVERHEAD_BYTES);
             match container.state {
                 State::Staging(_) => sums.1 += bytes,
@@ -210,7 +210,8 @@ impl Shard {
 
     /// The entry of a key, whether or not its time is over.
     fn peek(&self, place: &Place<'_>) -> Option<u32> {
-        self.tables.find(place.home(), |index| {
+        let row = &self.containers[place.container as usize].row;
+        self.tables.find(row, place.hash, |index| {
             let entry = self.entries.get(index);
             entry.key() == place.key && entry.group() == place.group
         })
@@ -283,8 +284,8 @@ impl Shard {
             return self.moved(index, to, place.hash);
         }
         let index = self.entries.insert(draft, value);
-        let (tables, home_of) = self.tables();
-        tables.insert(index, place.home(), home_of);
+        let (tables, rows, home_of) = self.tables();
+        tables.insert(rows, place.home(), index, home_of);
         index
     }
 
@@ -301,9 +302,9 @@ impl Shard {
         let entry = self.entries.get(index);
         let (group, number, is_key) = (entry.group(), entry.container(), entry.is_key());
         let hash = hash(self.config.hash_seed, group, entry.key());
-        let (tables, home_of) = self.tables();
+        let (tables, rows, home_of) = self.tables();
         let container = u32::from(number);
-        tables.remove(index, Home { container, hash }, home_of);
+        tables.remove(rows, Home { container, hash }, index, home_of);
         let container = &mut self.containers[usize::from(number)];
         // Who meets an entry of a closed container only helps to empty it.
         let why = if container.is_closed() {
@@ -336,14 +337,14 @@ impl Shard {
         bytes
     }
 
-    /// The tables, and how they find where an entry belongs.
-    fn tables(&mut self) -> (&mut Tables, impl Fn(u32) -> Home) {
+    /// The tables, their rows, and how they find where an entry belongs.
+    fn tables(&mut self) -> (&mut Tables, &mut Containers, impl Fn(u32) -> Home) {
         let (entries, seed) = (&self.entries, self.config.hash_seed);
         let home_of = move |index| Home {
             container: u32::from(entries.get(index).container()),
             hash: hash_of(entries, seed, index),
         };
-        (&mut self.tables, home_of)
+        (&mut self.tables, &mut self.containers, home_of)
     }
 
     /// Notes a use.

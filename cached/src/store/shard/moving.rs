@@ -12,7 +12,6 @@ use crate::faults::{Fault, planted};
 use crate::store::container::{Container, State};
 use crate::store::entries::Entries;
 use crate::store::eviction::Ordered;
-use crate::store::tables::Home;
 use crate::store::{Change, ContainerId, KeyCursor, MoveLog, SlotInfo, SlotSum};
 
 impl Shard {
@@ -74,7 +73,6 @@ impl Shard {
         now: WallMs,
     ) -> Option<(u64, SlotSum)> {
         let number = self.number(slot, id)?;
-        let entries = self.tables.len(number);
         let container = &mut self.containers[number as usize];
         if container.is_sealed() {
             return None;
@@ -82,7 +80,7 @@ impl Shard {
         container.state = State::Sealed;
         container.seals += 1;
         let seq = container.seq;
-        let sum = container.sum(entries, now.max(container.floor));
+        let sum = container.sum(now.max(container.floor));
         if let Some(log) = &container.log {
             log.append(Change::Seal { slot, seq, sum });
         }
@@ -98,10 +96,10 @@ impl Shard {
         container.log = None;
         container.state = State::Serving;
         let aside = std::mem::take(&mut container.aside);
+        let row = &self.containers[number as usize].row;
         let mut loose = Vec::new();
         for hash in aside {
-            let container = number;
-            self.tables.find(Home { container, hash }, |index| {
+            self.tables.find(row, hash, |index| {
                 loose.push(index);
                 false
             });

@@ -65,8 +65,8 @@ impl Shard {
         match next {
             Some(next) => self.containers[number as usize].unsettled = next,
             None => {
-                debug_assert_eq!(self.tables.len(number), 0, "nobody adds to it");
-                self.containers.remove(number);
+                let gone = self.containers.remove(number);
+                debug_assert_eq!(gone.row.entries(), 0, "nobody adds to it");
             }
         }
         next.is_none()

@@ -131,7 +131,7 @@ impl Shard {
     /// What a staging holds.
     pub(crate) fn staged(&self, slot: Slot, id: ContainerId) -> Option<SlotSum> {
         let number = self.staged_number(slot, id)?;
-        Some(self.containers[number as usize].sum(self.tables.len(number), WallMs(0)))
+        Some(self.containers[number as usize].sum(WallMs(0)))
     }
 
     /// Puts a staging in service.

@@ -19,10 +19,11 @@ impl Shard {
         from: u64,
         mut visit: impl FnMut(u32) -> Walk,
     ) -> Option<u64> {
+        let row = &self.containers[container as usize].row;
         let mut begin = from;
         let mut ordered: Vec<(u64, u32)> = Vec::new();
         loop {
-            let (entries, next) = self.tables.page(container, begin);
+            let (entries, next) = self.tables.page(row, begin);
             let position = |index| {
                 let hash = hash_of(&self.entries, self.config.hash_seed, index);
                 (hash.reverse_bits(), index)

@@ -6,9 +6,12 @@ use crate::store::arena::NONE;
 /// Entries of a bucket.
 pub(super) const PLACES: usize = 12;
 
-/// Buckets that are allocated together. One less than a power of two, because the
-/// allocator needs some bytes to align them, and gives twice a power of two plus some.
-const CHUNK: usize = 511;
+/// log2 of the numbers of a chunk of buckets, which are allocated together.
+const CHUNK_LOG2: u32 = 9;
+
+/// Buckets of a chunk: one less than it has numbers, because the allocator needs some
+/// bytes to align them, and for a little more than a power of two it gives much more.
+const CHUNK: usize = (1 << CHUNK_LOG2) - 1;
 
 /// A line of the processor's cache.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +73,21 @@ impl Buckets {
 
     #[inline]
     pub(super) fn at(&self, number: u32) -> &Bucket {
-        &self.chunks[number as usize / CHUNK][number as usize % CHUNK]
+        let (chunk, at) = place(number);
+        &self.chunks[chunk][at]
+    }
+
+    /// The bucket of a number that may be nobody's by now.
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> Option<&Bucket> {
+        let (chunk, at) = place(number);
+        self.chunks.get(chunk)?.get(at)
     }
 
     #[inline]
     pub(super) fn at_mut(&mut self, number: u32) -> &mut Bucket {
-        &mut self.chunks[number as usize / CHUNK][number as usize % CHUNK]
+        let (chunk, at) = place(number);
+        &mut self.chunks[chunk][at]
     }
 
     /// Takes a bucket in; answers its number.
@@ -83,27 +95,39 @@ impl Buckets {
         if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
-        let before = (self.chunks.len() - 1) * CHUNK;
         let last = self.chunks.last_mut().expect("one has room");
         last.push(bucket);
-        (before + last.len() - 1) as u32
+        self.last_number()
     }
 
     /// Takes a bucket out. The last one gets its number: answers which number that was,
     /// if it is another.
     pub(super) fn swap_remove(&mut self, number: u32) -> Option<u32> {
+        let was = self.last_number();
         let last = self.chunks.last_mut()?;
         let moved = last.pop()?;
         if last.is_empty() {
             self.chunks.pop();
         }
-        let was = self.len() as u32;
         if was == number {
             return None;
         }
         *self.at_mut(number) = moved;
         Some(was)
     }
+
+    fn last_number(&self) -> u32 {
+        let at = self.chunks.last().map_or(0, Vec::len);
+        let chunk = self.chunks.len().saturating_sub(1) << CHUNK_LOG2;
+        (chunk + at.saturating_sub(1)) as u32
+    }
+}
+
+/// The chunk of a number, and the place in it.
+#[inline]
+fn place(number: u32) -> (usize, usize) {
+    let at = number as usize & ((1 << CHUNK_LOG2) - 1);
+    (number as usize >> CHUNK_LOG2, at)
 }
 
 #[cfg(test)]
@@ -113,13 +137,17 @@ mod tests {
     #[test]
     fn they_stand_without_gaps() {
         let mut buckets = Buckets::default();
-        let count = 2 * CHUNK as u32 + 1;
-        for entry in 0..count {
-            assert_eq!(buckets.push(Bucket::of(entry, 0)), entry);
+        let count = 2 * CHUNK + 1;
+        let numbers: Vec<u32> = (0..count as u32)
+            .map(|entry| buckets.push(Bucket::of(entry, 0)))
+            .collect();
+        for (entry, number) in numbers.iter().enumerate() {
+            assert_eq!(buckets.at(*number).entries[0], entry as u32);
         }
-        assert_eq!(buckets.swap_remove(3), Some(count - 1));
-        assert_eq!(buckets.at(3).entries[0], count - 1);
-        assert_eq!(buckets.swap_remove(count - 2), None);
+        let last = numbers[count - 1];
+        assert_eq!(buckets.swap_remove(numbers[3]), Some(last));
+        assert_eq!(buckets.at(numbers[3]).entries[0], count as u32 - 1);
+        assert_eq!(buckets.swap_remove(numbers[count - 2]), None);
         assert_eq!((buckets.len(), buckets.chunks.len()), (2 * CHUNK - 1, 2));
         for left in (0..buckets.len()).rev() {
             buckets.swap_remove(0);

@@ -18,7 +18,7 @@ mod tests;
 use super::arena::NONE;
 use super::prefetch::prefetch;
 use buckets::{Bucket, Buckets, PLACES};
-use row::Row;
+pub(crate) use row::Row;
 
 /// Entries for each address above which a table grows. Of addresses that wait for their
 /// split most have a second bucket, so a lookup reads 1.13 buckets on average; an entry
@@ -35,13 +35,21 @@ pub(crate) struct Home {
     pub(crate) hash: u64,
 }
 
-/// The tables, by the number of their container. Whoever takes entries in or out says
+/// Where the rows of all tables are.
+pub(crate) trait Rows {
+    /// The row of a container that is there.
+    fn row(&self, container: u32) -> &Row;
+
+    /// The same, to be changed.
+    fn row_mut(&mut self, container: u32) -> &mut Row;
+}
+
+/// The tables, whose rows stand in their containers. Whoever takes entries in or out says
 /// how to find where others belong that are in there.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
-    rows: Vec<Row>,
     buckets: Buckets,
-    /// Of all rows.
+    /// Bytes of all rows beside what stands in the containers.
     row_bytes: usize,
 }
 
@@ -65,23 +73,22 @@ impl<'a> Iterator for Chain<'a> {
 }
 
 impl Tables {
-    /// How many entries a container has.
-    pub(crate) fn len(&self, container: u32) -> usize {
-        let row = self.rows.get(container as usize);
-        row.map_or(0, |row| row.entries as usize)
-    }
-
     /// Bytes that are allocated for entries.
     pub(crate) fn bytes(&self) -> usize {
         self.buckets.len() * size_of::<Bucket>() + self.row_bytes
     }
 
-    /// A container's entry with this hash that is the one. Those that are asked about may
-    /// have another hash.
+    /// The entry with this hash that is the one. Those that are asked about may have
+    /// another hash.
     #[inline]
-    pub(crate) fn find(&self, home: Home, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let (row, tag) = (self.rows.get(home.container as usize)?, tag(home.hash));
-        for (_, bucket) in self.chain(row, address(row, home.hash)) {
+    pub(crate) fn find(
+        &self,
+        row: &Row,
+        hash: u64,
+        mut is_it: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
+        let tag = tag(hash);
+        for (_, bucket) in self.chain(row, address(row, hash)) {
             for (entry, other) in bucket.entries.iter().zip(bucket.tags) {
                 if other == tag && *entry != NONE && is_it(*entry) {
                     return Some(*entry);
@@ -91,30 +98,20 @@ impl Tables {
         None
     }
 
-    /// Fetches where a container's buckets are told.
+    /// Fetches the first bucket in which an entry would be; answers its number.
     #[inline]
-    pub(crate) fn prefetch_row(&self, container: u32) {
-        if let Some(row) = self.rows.get(container as usize) {
-            prefetch(row);
-        }
+    pub(crate) fn prefetch(&self, row: &Row, hash: u64) -> Option<u32> {
+        let first = row.get(address(row, hash))?;
+        prefetch(self.buckets.at(first));
+        Some(first)
     }
 
-    /// Fetches the first bucket in which an entry would be.
+    /// The entry that most likely is the one with this hash, if it stands in the bucket of
+    /// this number, which may be anybody's by now; the next bucket is fetched otherwise.
     #[inline]
-    pub(crate) fn prefetch(&self, home: Home) {
-        let row = self.rows.get(home.container as usize);
-        if let Some(first) = row.and_then(|row| row.get(address(row, home.hash))) {
-            prefetch(self.buckets.at(first));
-        }
-    }
-
-    /// The entry that most likely is the one with this hash, if it stands in the first
-    /// bucket of its chain; the next bucket is fetched otherwise.
-    #[inline]
-    pub(crate) fn likely(&self, home: Home) -> Option<u32> {
-        let row = self.rows.get(home.container as usize)?;
-        let bucket = self.buckets.at(row.get(address(row, home.hash))?);
-        let tag = tag(home.hash);
+    pub(crate) fn likely(&self, bucket: u32, hash: u64) -> Option<u32> {
+        let bucket = self.buckets.get(bucket)?;
+        let tag = tag(hash);
         let mut entries = bucket.entries.iter().zip(bucket.tags);
         let found = entries.find(|(entry, other)| *other == tag && **entry != NONE);
         if found.is_none() && bucket.next != NONE {
@@ -124,51 +121,53 @@ impl Tables {
     }
 
     /// Takes an entry in.
-    pub(crate) fn insert(&mut self, entry: u32, home: Home, home_of: impl Fn(u32) -> Home) {
-        let container = home.container as usize;
-        if container >= self.rows.len() {
-            self.rows.resize_with(container + 1, Row::default);
-        }
-        let row = &mut self.rows[container];
+    pub(crate) fn insert(
+        &mut self,
+        rows: &mut impl Rows,
+        home: Home,
+        entry: u32,
+        home_of: impl Fn(u32) -> Home,
+    ) {
+        let row = rows.row_mut(home.container);
         if row.len() == 0 {
             row.push();
         }
         row.entries += 1;
-        let is_full = row.entries as usize > row.len() * GROW_ABOVE;
         let address = address(row, home.hash);
-        self.push(container, address, entry, tag(home.hash));
-        if is_full {
-            self.split(container, &home_of);
+        self.push(row, address, entry, tag(home.hash));
+        if row.entries as usize > row.len() * GROW_ABOVE {
+            self.split(rows, home.container, &home_of);
         }
     }
 
     /// Takes an entry out.
-    pub(crate) fn remove(&mut self, entry: u32, home: Home, home_of: impl Fn(u32) -> Home) {
-        let container = home.container as usize;
-        let Some(row) = self.rows.get(container) else {
-            return;
-        };
+    pub(crate) fn remove(
+        &mut self,
+        rows: &mut impl Rows,
+        home: Home,
+        entry: u32,
+        home_of: impl Fn(u32) -> Home,
+    ) {
+        let container = home.container;
+        let row = rows.row(container);
         let address = address(row, home.hash);
         let Some(spot) = self.spot(row, address, entry) else {
             return;
         };
-        self.take(container, address, spot, &home_of);
-        let row = &mut self.rows[container];
+        self.take(rows, (container, address), spot, &home_of);
+        let row = rows.row_mut(container);
         row.entries -= 1;
         if row.entries == 0 {
             self.row_bytes -= row.bytes();
             *row = Row::default();
         } else if (row.entries as usize) < (row.len() - 1) * SHRINK_BELOW {
-            self.merge(container, &home_of);
+            self.merge(rows, container, &home_of);
         }
     }
 
     /// An entry has another handle now.
-    pub(crate) fn replace(&mut self, home: Home, from: u32, to: u32) {
-        let Some(row) = self.rows.get(home.container as usize) else {
-            return;
-        };
-        if let Some((bucket, place)) = self.spot(row, address(row, home.hash), from) {
+    pub(crate) fn replace(&mut self, row: &Row, hash: u64, from: u32, to: u32) {
+        if let Some((bucket, place)) = self.spot(row, address(row, hash), from) {
             self.buckets.at_mut(bucket).entries[place] = to;
         }
     }
@@ -177,16 +176,15 @@ impl Tables {
     /// next address begins; `None`: that was the last one.
     pub(crate) fn page(
         &self,
-        container: u32,
+        row: &Row,
         position: u64,
     ) -> (impl Iterator<Item = u32>, Option<u64>) {
-        let row = self.rows.get(container as usize);
-        let number = row.map_or(0, |row| address(row, position.reverse_bits()));
-        let chain = row.map(|row| self.chain(row, number)).into_iter().flatten();
-        let entries = chain.flat_map(|(_, bucket)| bucket.entries);
+        let number = address(row, position.reverse_bits());
+        let entries = self.chain(row, number);
+        let entries = entries.flat_map(|(_, bucket)| bucket.entries);
         let begin = (number as u64).reverse_bits();
         let end = 1_u64
-            .checked_shl(64 - bits(row.map_or(0, Row::len), number))
+            .checked_shl(64 - bits(row.len(), number))
             .and_then(|positions| begin.checked_add(positions));
         (entries.filter(|entry| *entry != NONE), end)
     }
@@ -208,13 +206,12 @@ impl Tables {
     }
 
     /// The last bucket of a chain.
-    fn last(&self, container: usize, address: usize) -> Option<u32> {
-        let chain = self.chain(&self.rows[container], address);
-        chain.last().map(|(number, _)| number)
+    fn last(&self, row: &Row, address: usize) -> Option<u32> {
+        self.chain(row, address).last().map(|(number, _)| number)
     }
 
-    fn push(&mut self, container: usize, address: usize, entry: u32, tag: u8) {
-        let last = self.last(container, address);
+    fn push(&mut self, row: &mut Row, address: usize, entry: u32, tag: u8) {
+        let last = self.last(row, address);
         if let Some(last) = last {
             let bucket = self.buckets.at_mut(last);
             let place = bucket.len();
@@ -226,7 +223,7 @@ impl Tables {
         let number = self.buckets.push(Bucket::of(entry, tag));
         match last {
             Some(last) => self.buckets.at_mut(last).next = number,
-            None => *self.rows[container].at_mut(address) = number,
+            None => *row.at_mut(address) = number,
         }
     }
 
@@ -234,12 +231,12 @@ impl Tables {
     /// free places.
     fn take(
         &mut self,
-        container: usize,
-        address: usize,
+        rows: &mut impl Rows,
+        at: At,
         (bucket, place): (u32, usize),
         home_of: &impl Fn(u32) -> Home,
     ) {
-        let Some(last) = self.last(container, address) else {
+        let Some(last) = self.last(rows.row(at.0), at.1) else {
             return;
         };
         let end = self.buckets.at_mut(last);
@@ -251,31 +248,24 @@ impl Tables {
             (hole.entries[place], hole.tags[place]) = moved;
         }
         if last_place == 0 {
-            self.free(container, address, last, home_of);
+            self.free(rows, at, last, home_of);
         }
     }
 
     /// Frees the last bucket of a chain; the last one of all gets its number.
-    fn free(
-        &mut self,
-        container: usize,
-        address: usize,
-        number: u32,
-        home_of: &impl Fn(u32) -> Home,
-    ) {
-        self.relink(container, address, number, NONE);
+    fn free(&mut self, rows: &mut impl Rows, at: At, number: u32, home_of: &impl Fn(u32) -> Home) {
+        self.relink(rows, at, number, NONE);
         let Some(was) = self.buckets.swap_remove(number) else {
             return;
         };
         let home = home_of(self.buckets.at(number).entries[0]);
-        let owner = home.container as usize;
-        let address = self::address(&self.rows[owner], home.hash);
-        self.relink(owner, address, was, number);
+        let address = address(rows.row(home.container), home.hash);
+        self.relink(rows, (home.container, address), was, number);
     }
 
     /// What leads to a bucket leads to another one now.
-    fn relink(&mut self, container: usize, address: usize, from: u32, to: u32) {
-        let first = self.rows[container].at_mut(address);
+    fn relink(&mut self, rows: &mut impl Rows, at: At, from: u32, to: u32) {
+        let first = rows.row_mut(at.0).at_mut(at.1);
         if *first == from {
             *first = to;
             return;
@@ -292,75 +282,74 @@ impl Tables {
     }
 
     /// Adds an address, and gives it its half of another's entries.
-    fn split(&mut self, container: usize, home_of: &impl Fn(u32) -> Home) {
-        let number = self.rows[container].len();
+    fn split(&mut self, rows: &mut impl Rows, container: u32, home_of: &impl Fn(u32) -> Home) {
+        let row = rows.row(container);
+        let number = row.len();
         let level = number.ilog2();
         let source = number - (1 << level);
-        let entries = self.entries(container, source);
-        let (upper, lower): (Vec<_>, Vec<_>) = entries
+        let mut next = row.get(source);
+        let (upper, lower): (Vec<_>, Vec<_>) = self
+            .entries(row, source)
             .into_iter()
             .partition(|(entry, _)| home_of(*entry).hash >> level & 1 == 1);
         let keep = lower.len().div_ceil(PLACES);
         let mut lower = lower.into_iter();
-        let mut next = self.rows[container].get(source);
         for _ in 0..keep {
             let Some(number) = next else { break };
             let bucket = self.buckets.at_mut(number);
             bucket.fill(&mut lower);
             next = (bucket.next != NONE).then_some(bucket.next);
         }
-        self.trim(container, source, keep, home_of);
-        self.change_row(container, Row::push);
+        self.trim(rows, (container, source), keep, home_of);
+        let row = rows.row_mut(container);
+        self.change(row, Row::push);
         for (entry, tag) in upper {
-            self.push(container, number, entry, tag);
+            self.push(row, number, entry, tag);
         }
     }
 
     /// Gives the last address's entries back to the one they came from, and drops it.
-    fn merge(&mut self, container: usize, home_of: &impl Fn(u32) -> Home) {
-        let number = self.rows[container].len() - 1;
-        let entries = self.entries(container, number);
-        self.trim(container, number, 0, home_of);
-        self.change_row(container, Row::pop);
+    fn merge(&mut self, rows: &mut impl Rows, container: u32, home_of: &impl Fn(u32) -> Home) {
+        let row = rows.row(container);
+        let number = row.len() - 1;
+        let entries = self.entries(row, number);
+        self.trim(rows, (container, number), 0, home_of);
+        let row = rows.row_mut(container);
+        self.change(row, Row::pop);
         let target = number - (1 << number.ilog2());
         for (entry, tag) in entries {
-            self.push(container, target, entry, tag);
+            self.push(row, target, entry, tag);
         }
     }
 
     /// Frees all buckets of a chain but the first ones. What is in them still belongs to
     /// the chain, or is nowhere: it must not be in another bucket yet.
-    fn trim(
-        &mut self,
-        container: usize,
-        address: usize,
-        keep: usize,
-        home_of: &impl Fn(u32) -> Home,
-    ) {
-        let chain = self.chain(&self.rows[container], address);
-        for _ in keep..chain.count() {
-            if let Some(last) = self.last(container, address) {
-                self.free(container, address, last, home_of);
+    fn trim(&mut self, rows: &mut impl Rows, at: At, keep: usize, home_of: &impl Fn(u32) -> Home) {
+        for _ in keep..self.chain(rows.row(at.0), at.1).count() {
+            if let Some(last) = self.last(rows.row(at.0), at.1) {
+                self.free(rows, at, last, home_of);
             }
         }
     }
 
     /// All entries of an address, with their tags.
-    fn entries(&self, container: usize, address: usize) -> Vec<(u32, u8)> {
+    fn entries(&self, row: &Row, address: usize) -> Vec<(u32, u8)> {
         let mut entries = Vec::with_capacity(2 * PLACES);
-        for (_, bucket) in self.chain(&self.rows[container], address) {
+        for (_, bucket) in self.chain(row, address) {
             entries.extend(bucket.iter());
         }
         entries
     }
 
-    fn change_row(&mut self, container: usize, change: impl FnOnce(&mut Row)) {
-        let row = &mut self.rows[container];
+    fn change(&mut self, row: &mut Row, change: impl FnOnce(&mut Row)) {
         let before = row.bytes();
         change(row);
         self.row_bytes = self.row_bytes + row.bytes() - before;
     }
 }
+
+/// An address of a container.
+type At = (u32, usize);
 
 /// The address for a hash.
 #[inline]
