@@ -9,9 +9,15 @@ use crate::operator::resident_bytes;
 use crate::store::Store;
 use crate::tasks::Stop;
 
-/// Pause between two looks: at 1 GB written in a second, 100 MB more or less, of which
-/// the store counts nearly everything itself.
+/// Pause between two looks, where there is room.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The same near the bound: at 1 GB written in a second, 25 MB more or less, of which the
+/// store counts nearly everything itself.
+const PAUSE_WHEN_FULL: Duration = Duration::from_millis(25);
+
+/// Near the bound is who has such a part of it left.
+const ROOM_PART: u64 = 8;
 
 /// Bytes by which the store is told more in one go, so that a runtime's thread is not
 /// kept by evictions for long.
@@ -37,8 +43,16 @@ pub(super) async fn watch(store: Arc<Store>, clock: Clock, stop: Stop) {
         tokio::select! {
             biased;
             () = stop.stopped() => {}
-            () = clock.sleep(PAUSE) => {}
+            () = clock.sleep(pause(store.free_bytes(), store.memory_bytes())) => {}
         }
+    }
+}
+
+fn pause(free: u64, bound: u64) -> Duration {
+    if free < bound / ROOM_PART {
+        PAUSE_WHEN_FULL
+    } else {
+        PAUSE
     }
 }
 
@@ -82,6 +96,13 @@ mod tests {
         };
         assert_eq!(parts.overhead_of(1_000), 450);
         assert_eq!(parts.overhead_of(100), 0);
+    }
+
+    #[test]
+    fn it_looks_more_often_near_the_bound() {
+        assert_eq!((pause(800, 800), pause(100, 800)), (PAUSE, PAUSE));
+        assert_eq!(pause(99, 800), PAUSE_WHEN_FULL);
+        assert_eq!(pause(0, 0), PAUSE, "nothing to keep");
     }
 
     #[tokio::test]
