@@ -17,7 +17,7 @@ use clap::Parser;
 
 /// A cache allocates and frees small pieces all day, from several threads; this
 /// allocator costs less of the processor for that than the system's. Its second version:
-/// the third keeps 35 MB more that nobody uses, for 3 % less of the processor.
+/// the third takes 8 MB more, and no less of the processor.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -29,6 +29,9 @@ const USAGE: u8 = 2;
 const LEFT_BEHIND: u8 = 3;
 
 fn main() -> ExitCode {
+    // A large page counts as a whole where a few bytes of it are used: without them the
+    // process takes 9 MB less, and no more of the processor. Who refuses keeps them.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = Cli::parse_from(modernize(std::env::args_os()));
     // rustls wants one provider for the whole process; a second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
