@@ -142,7 +142,7 @@ mod tests {
         ) {
             let trace: Vec<u32> = parts.into_iter().flat_map(requests).collect();
             let capacity = tens * 10;
-            let expected = miss_ratio(&mut S3Fifo::new(capacity, 5_000), &trace);
+            let expected = miss_ratio(&mut S3Fifo::adaptive(capacity, 5_000), &trace);
             let mut own = Own::new(records::Policy::S3Fifo, capacity, 1);
             let ratio = miss_ratio(&mut own, &trace);
             // Of few requests, a few make a large share.
@@ -170,7 +170,7 @@ mod tests {
             };
             let (trace, distinct) = numbered(&keys);
             let capacity = distinct / 10;
-            let expected = miss_ratio(&mut S3Fifo::new(capacity, distinct), &trace);
+            let expected = miss_ratio(&mut S3Fifo::adaptive(capacity, distinct), &trace);
             for shards in [1, 16] {
                 let mut own = Own::new(records::Policy::S3Fifo, capacity, shards);
                 let ratio = miss_ratio(&mut own, &trace);

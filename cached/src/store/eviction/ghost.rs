@@ -10,6 +10,8 @@ const WAYS: usize = 16;
 pub(crate) struct Ghost {
     /// A power of two of them, or none.
     buckets: Vec<[u16; WAYS]>,
+    /// Names in all of them.
+    len: usize,
 }
 
 impl Ghost {
@@ -19,9 +21,11 @@ impl Ghost {
         let ways = self.ways(names_max);
         let bucket = self.bucket(key_hash);
         let names = &mut self.buckets[bucket];
+        let before = count(names);
         names.copy_within(..WAYS - 1, 1);
         names[0] = name(key_hash);
         names[ways..].fill(0);
+        self.len = self.len + count(names) - before;
     }
 
     /// Forgets a name; whether it was remembered.
@@ -37,7 +41,13 @@ impl Ghost {
         };
         names.copy_within(at + 1.., at);
         names[WAYS - 1] = 0;
+        self.len -= 1;
         true
+    }
+
+    /// How many names it has.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Bytes of it.
@@ -59,15 +69,22 @@ impl Ghost {
             self.buckets = vec![[0; WAYS]; needed];
         } else if self.buckets.len() < needed {
             self.buckets.extend_from_within(..);
+            self.len *= 2;
         } else if self.buckets.len() / 4 >= needed {
             self.buckets.truncate(self.buckets.len() / 2);
             self.buckets.shrink_to_fit();
+            self.len = self.buckets.iter().map(count).sum();
         }
     }
 
     fn bucket(&self, key_hash: u64) -> usize {
         key_hash as usize & (self.buckets.len() - 1)
     }
+}
+
+/// Names in a bucket.
+fn count(names: &[u16; WAYS]) -> usize {
+    names.iter().filter(|name| **name != 0).count()
 }
 
 /// The highest bits: the lowest choose the bucket.
@@ -89,6 +106,8 @@ mod tests {
         assert!(!ghost.take(hash(0)));
         for names_max in [1_000, 10_000, 300] {
             (0..200_000).for_each(|key| ghost.add(hash(key), names_max));
+            let len: usize = ghost.buckets.iter().map(count).sum();
+            assert_eq!(ghost.len(), len);
             let known = (0..200_000).rev().filter(|key| ghost.take(hash(*key)));
             let known: Vec<u64> = known.collect();
             let share = known.len() as f64 / names_max as f64;
